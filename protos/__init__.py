@@ -1,0 +1,3 @@
+"""The cluster protocol: nonn.proto and the code generated from it."""
+
+PROTOCOL_VERSION = 1
