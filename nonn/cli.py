@@ -1,4 +1,4 @@
-"""The command line's frame: finds the sub-command, runs it, turns every failure into one line and an exit code.
+"""The command line's frame: finds the sub-command, runs it, turns any failure into one line and an exit code.
 
 A sub-command is a module nonn/commands/<name>.py with `HELP: str`, `add_arguments(parser)` and
 `run(args) -> int`. Only the module that was asked for is imported (all of them for `nonn --help`), so that a
