@@ -132,7 +132,7 @@ def _missing_extra(error: ModuleNotFoundError) -> Exception:
     from nonn.errors import MissingExtra
 
     package = (error.name or "").partition(".")[0]
-    return MissingExtra(package, _EXTRAS[package]) if package in _EXTRAS else error
+    return MissingExtra("this command", package, _EXTRAS[package]) if package in _EXTRAS else error
 
 
 def _one_line(text: str) -> str:

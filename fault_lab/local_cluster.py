@@ -1,0 +1,164 @@
+"""A real cluster on this machine: one aggregator and some device processes that talk gRPC over loopback."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from fault_lab.processes import NodeProcess
+from protos import nonn_pb2, nonn_pb2_grpc
+
+Status = nonn_pb2.StatusResponse
+
+
+class LocalCluster:
+    """Processes of a cluster that serves `bundle`, addressed by index, and always ended on leaving.
+
+        with LocalCluster(Path("samples/digits"), devices=8) as cluster:
+            cluster.kill(3)
+            Client(cluster.address).predict(images)
+
+    Entering waits until every device serves and every student is served, for at most `start_seconds`; it
+    raises ProcessEnded or TimeoutError when that does not come about. Device states and logs lie in `folder`: a
+    temporary one unless given, which is removed at the end.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        devices: int,
+        *,
+        folder: Path | None = None,
+        aggregator_options: Sequence[str] = (),
+        device_options: Sequence[str] = (),
+        start_seconds: float = 60.0,
+    ) -> None:
+        self.bundle = bundle
+        self.address = "127.0.0.1:0"
+        self._count = devices
+        self._own_folder = folder is None
+        self.folder = Path(tempfile.mkdtemp(prefix="nonn-cluster-")) if folder is None else folder
+        self._aggregator_options = tuple(aggregator_options)
+        self._device_options = tuple(device_options)
+        self._start_seconds = start_seconds
+        self._aggregator: NodeProcess | None = None
+        self._devices: list[NodeProcess] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start_aggregator()
+            self._devices = [self._start_device(index) for index in range(self._count)]
+            self.wait_until(self._complete, self._start_seconds, watched=self._devices)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- what one does to it
+
+    @property
+    def aggregator(self) -> NodeProcess:
+        if self._aggregator is None:
+            raise RuntimeError("the cluster has not been started")
+        return self._aggregator
+
+    @property
+    def devices(self) -> tuple[NodeProcess, ...]:
+        return tuple(self._devices)
+
+    def kill(self, index: int) -> None:
+        """SIGKILL one device; returns when the process is gone."""
+        self._devices[index].kill()
+
+    def pause(self, index: int) -> None:
+        """SIGSTOP: the process and its connections stay, but nothing answers."""
+        self._devices[index].send(signal.SIGSTOP)
+
+    def resume(self, index: int) -> None:
+        self._devices[index].send(signal.SIGCONT)
+
+    def restart(self, index: int) -> None:
+        """Kill the device if it lives, and start it again with the same name and state."""
+        self.kill(index)
+        self._devices[index] = self._start_device(index)
+
+    def restart_aggregator(self) -> None:
+        """Kill the aggregator and start another at the same address."""
+        self.aggregator.kill()
+        self._start_aggregator()
+
+    # ---- what one sees of it
+
+    def status(self, seconds: float = 5.0) -> Status:
+        """The aggregator's own view; grpc.RpcError when it does not answer."""
+        with grpc.insecure_channel(self.address) as channel:
+            answer: Status = nonn_pb2_grpc.InferenceStub(channel).Status(
+                nonn_pb2.StatusRequest(), timeout=seconds
+            )
+            return answer
+
+    def wait_until(
+        self, reached: Callable[[Status], bool], seconds: float, watched: Sequence[NodeProcess] = ()
+    ) -> Status:
+        """Poll the status until `reached` says so; TimeoutError. ProcessEnded when one of `watched` ends."""
+        deadline = time.monotonic() + seconds
+        latest = None
+        while time.monotonic() < deadline:
+            with contextlib.suppress(grpc.RpcError):
+                latest = self.status()
+                if reached(latest):
+                    return latest
+            for process in (self.aggregator, *watched):
+                process.check_alive()
+            time.sleep(0.05)
+        raise TimeoutError(f"the cluster did not get there within {seconds:g} s; its last status: {latest}")
+
+    # ---- processes
+
+    def _start_aggregator(self) -> None:
+        arguments = ["aggregator", "--bundle", str(self.bundle), "--listen", self.address]
+        self._aggregator = self._start("aggregator", [*arguments, *self._aggregator_options])
+        self.address = self._aggregator.wait_for_line("listening on ", self._start_seconds)
+
+    def _start_device(self, index: int) -> NodeProcess:
+        name = f"device-{index}"
+        arguments = ["device", "--aggregator", self.address, "--name", name]
+        return self._start(name, [*arguments, *self._device_options])
+
+    def _start(self, name: str, arguments: Sequence[str]) -> NodeProcess:
+        environment = {"XDG_STATE_HOME": str(self.folder / "state")}
+        return NodeProcess(name, arguments, self.folder / f"{name}.log", environment)
+
+    def _complete(self, status: Status) -> bool:
+        serving = [device for device in status.devices if device.state == nonn_pb2.SERVING]
+        covered = all(student.device_ids for student in status.students)
+        return len(serving) >= self._count and covered
+
+    def close(self) -> None:
+        """End every process, kindly first; safe to call again."""
+        processes = [*self._devices, *([self._aggregator] if self._aggregator else [])]
+        for process in processes:
+            if process.returncode is None:
+                process.send(signal.SIGTERM)
+                process.send(signal.SIGCONT)  # a paused one gets to see the SIGTERM
+        deadline = time.monotonic() + 5.0
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if self._own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
