@@ -27,8 +27,8 @@ class LocalCluster:
             Client(cluster.address).predict(images)
 
     Entering waits until every device serves and every student is served, for at most `start_seconds`; it
-    raises ProcessEnded or TimeoutError when that does not come about. Device states and logs lie in `folder`: a
-    temporary one unless given, which is removed at the end.
+    raises ProcessEnded or TimeoutError when that does not come about. Device states and logs lie in `folder`:
+    a temporary one unless given, which is removed at the end.
     """
 
     def __init__(
