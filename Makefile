@@ -1,24 +1,32 @@
-# The verbs that everyone uses. `make demo` and `make test` need Python 3.11 or newer and nothing else.
+# The verbs that everyone uses. They need Python 3.11 or newer and nothing else: the first one that is called makes
+# a virtual environment in .venv and installs everything there.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all check protos clean
+.PHONY: help install demo test test-quick check protos bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	touch $@
+	$(BIN)/python -m pip install --quiet --no-input -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(INSTALLED)  ## the virtual environment alone
 
 demo: $(INSTALLED)  ## train, split, serve with eight processes, kill four of them
 	$(BIN)/nonn demo
 
-test: $(INSTALLED)  ## every quick test
-	$(BIN)/python -m pytest -m "not slow"
-
-test-all: $(INSTALLED)  ## the slow ones too
+test: $(INSTALLED)  ## every test
 	$(BIN)/python -m pytest
+
+test-quick: $(INSTALLED)  ## the tests that take no more than a few seconds each
+	$(BIN)/python -m pytest -m "not slow"
 
 check: $(INSTALLED)  ## style, types, generated code
 	$(BIN)/ruff format --check .
@@ -26,8 +34,11 @@ check: $(INSTALLED)  ## style, types, generated code
 	$(BIN)/mypy
 	$(BIN)/python protos/generate.py --check
 
-protos: $(INSTALLED)  ## generate the code from the .proto file again
+protos: $(INSTALLED)  ## generate the code of the .proto file again
 	$(BIN)/python protos/generate.py
 
-clean:
+bench: $(INSTALLED)  ## latency and throughput of a local cluster
+	$(BIN)/python benchmarks/serving.py
+
+clean:  ## remove the virtual environment and what builds leave
 	rm -rf $(VENV) build *.egg-info
