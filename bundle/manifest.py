@@ -41,7 +41,7 @@ class InputSpec:
         return self.height, self.width, self.channels
 
     def check(self, images: NDArray[Any]) -> None:
-        """Raises InputError, naming what was expected and found, unless images are uint8 [N, H, W, C] with N >= 1."""
+        """Raises InputError with what was expected and found unless images are uint8 [N >= 1, H, W, C]."""
         if images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == self.shape and len(images):
             return
         expected = f"uint8 [N, {self.height}, {self.width}, {self.channels}] with N at least 1"
@@ -69,8 +69,8 @@ class StudentEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`id` is the sha256 of the canonical JSON of all the rest, and the rest holds the digest of every other file:
-    two bundles with one id are the same, byte for byte.
+    """`id` is the sha256 of the canonical JSON of all the rest, and the rest holds the digest of every other
+    file: two bundles with one id are the same, byte for byte.
 
     part_sizes: filters in each part. validation_images: how many the accuracies were measured on.
     experiment: where the bundle came from (the resolved experiment, versions); JSON values, for people.
@@ -106,14 +106,17 @@ def digest(data: bytes) -> str:
 
 
 def manifest_id(document: Mapping[str, Any]) -> str:
-    """sha256 of the canonical JSON (sorted keys, no spaces, ASCII) of the document without its "id"."""
+    """sha256 of the canonical JSON (sorted keys, no spaces, UTF-8) of the document without its "id".
+
+    Raises ValueError for what such JSON cannot hold: NaN, infinities, broken Unicode.
+    """
     rest = {key: value for key, value in document.items() if key != "id"}
-    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return digest(canonical.encode("ascii"))
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return digest(canonical.encode())
 
 
 def parse_manifest(document: Mapping[str, Any]) -> Manifest:
-    """A manifest of this version whose id has been checked -> typed values. Raises ValueError for what is wrong."""
+    """The document of a manifest of this version -> typed values. Raises ValueError for what is wrong."""
     files = {name: _file(name, entry) for name, entry in _field(document, "files", dict).items()}
     students = _field(document, "students", list)
     if not 1 <= len(students) <= MAX_STUDENTS:

@@ -39,7 +39,7 @@ class Merger:
 
     student_parts: the part of each student, S entries; parts 0..M-1 all occur.
     bias [K]: of the teacher's last layer. means [S, K]: each student's mean partial logits.
-    covariance [S*K, S*K] of the students' stacked partial logits; `ridge` needs it. Only the upper triangle is read.
+    covariance [S*K, S*K] of the students' stacked partial logits (upper triangle read); `ridge` needs it.
     Raises ValueError when these do not fit together. May be used by several threads at once.
     """
 
@@ -72,10 +72,11 @@ class Merger:
     def merge(self, partials: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Partial logits {student: [N, K]} of at least one student -> logits [N, K].
 
-        logits = b + sum over parts of the mean over the part's answering replicas. A part without an answer adds
-        nothing (`zero`) or its mean partial logits (`mean`); with `ridge` and any student missing, all logits are
-        estimated from the answering students: see `estimator`. Sums are float32 in a fixed order, whatever the order
-        in which answers came. Raises ValueError for unknown students, wrong shapes or dtypes, and non-finite values.
+        logits = b + sum over parts of the mean over the part's answering replicas. A part without an answer
+        adds nothing (`zero`) or its mean partial logits (`mean`); with `ridge` and any student missing, all
+        logits are estimated from the answering students: see `estimator`. Sums are float32 in a fixed order,
+        in whatever order the answers came. Raises ValueError for unknown students, wrong shapes or dtypes,
+        and values that are not finite.
         """
         images = self._checked(partials)
         if self.fill == "ridge" and len(partials) < self.students:
@@ -98,7 +99,7 @@ class Merger:
             )
 
     def share(self, part: int, partials: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """What one part adds to the logits under `zero` and `mean`: [N, K], or [K] when no replica answered."""
+        """What one part adds to the logits under `zero` and `mean`: [N, K], or [K] if no replica answered."""
         answers = [partials[student] for student in self.replicas[part] if student in partials]
         if not answers:
             return np.zeros_like(self.bias) if self.fill == "zero" else self._part_means[part]
@@ -111,8 +112,8 @@ class Merger:
     def estimator(self, answering: Sequence[int]) -> Estimator:
         """The ridge regression of the full merge on the answering students (ascending), from stored moments.
 
-        B [K, S*K] is the full merge without its bias, z the stacked partial logits with mean mu and covariance C, U the
-        coordinates of those who answered:
+        B [K, S*K] is the full merge without its bias, z the stacked partial logits with mean mu and
+        covariance C, U the coordinates of those who answered:
 
             A_U = B C[:, U] (C[U, U] + lambda mean(diag C[U, U]) I)^-1
             logits = b + B mu + A_U (z_U - mu_U)

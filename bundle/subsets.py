@@ -43,10 +43,10 @@ def subset_accuracy(
     labels: NDArray[np.integer[Any]],
     progress: Callable[[], object] | None = None,
 ) -> NDArray[np.float32]:
-    """Top-1 accuracy of every subset of students: partials [S, N, K], labels [N] -> float32 [2**S], index = mask.
+    """Top-1 accuracy of every subset of students: partials [S, N, K], labels [N] -> float32 [2**S] by mask.
 
     Index 0, nobody answered, is NaN. `progress` is called once for each of the 2**S - 1 subsets.
-    `zero` and `mean` cost one sum and one argmax over [N, K] a subset, `ridge` a solve of up to S*K unknowns besides.
+    A subset costs about one sum and one argmax over [N, K]; with `ridge`, a solve of up to S*K unknowns besides.
     Raises ValueError when shapes do not fit, labels are out of range or partial logits are not finite.
     """
     answers = _checked(merger, partials, labels)
@@ -83,7 +83,7 @@ def _merged_subsets(merger: Merger, answers: Partials) -> Iterator[tuple[int, ND
 
 
 def _plain_subsets(merger: Merger, answers: Partials) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Walks the tree whose level j chooses the answering replicas of part j, so that sums of parts are shared.
+    """Walks the tree whose level j chooses the answering replicas of part j, so that sums are shared.
 
     The order of additions is that of `Merger.merge`, hence so is every bit of the result.
     """

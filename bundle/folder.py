@@ -1,0 +1,131 @@
+"""A bundle's folder -> its manifest and the bytes of its files, none used before all are verified."""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from bundle.errors import BundleError, StorageError
+from bundle.manifest import FORMAT, MANIFEST, VERSION, Manifest, digest, manifest_id, parse_manifest
+
+LARGEST_MANIFEST: Final = 16 << 20
+STUDENTS: Final = "students"
+
+
+def read_folder(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """Raises BundleError, naming folder and file, unless every file, and no other, is there, whole and unchanged.
+
+    Raises StorageError for files that are there and cannot be read.
+    """
+    manifest = read_manifest(folder)
+    _check_names(folder, {MANIFEST, *manifest.files})
+    files = {}
+    for name, entry in manifest.files.items():
+        data = _read_file(folder, name, entry.bytes)
+        if len(data) != entry.bytes:
+            _refuse(folder, name, f"truncated: {len(data)} bytes long, not {entry.bytes}")
+        if digest(data) != entry.sha256:
+            _refuse(folder, name, "its content is not what the manifest says (sha256 differs)")
+        files[name] = data
+    return manifest, files
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads and checks manifest.json alone; errors as in `read_folder`."""
+    document = read_document(folder)
+    version = document.get("version")
+    if type(version) is not int or version < 1:
+        _refuse(folder, MANIFEST, f"no bundle version: {version!r}")
+    if version > VERSION:
+        problem = (
+            f"written by a newer NoNN (bundle version {version}; this one reads up to {VERSION}): update NoNN"
+        )
+        _refuse(folder, MANIFEST, problem)
+    try:
+        if document.get("id") != manifest_id(document):
+            raise ValueError("it was changed after it was written (its id does not match its content)")
+        return parse_manifest(document)
+    except (ValueError, RecursionError) as error:
+        _refuse(folder, MANIFEST, str(error))
+
+
+def read_document(folder: Path) -> Mapping[str, Any]:
+    """The JSON of a manifest that says it is one of ours, of any version; errors as in `read_folder`."""
+    _check_folder(folder)
+    try:
+        document = json.loads(_read_file(folder, MANIFEST, LARGEST_MANIFEST).decode())
+    except (ValueError, RecursionError) as error:
+        _refuse(folder, MANIFEST, f"not JSON, or truncated: {error}")
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        _refuse(folder, MANIFEST, f"its format is not {FORMAT!r}")
+    return document
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise BundleError(f"no bundle at {folder}: not a folder")
+        (folder / MANIFEST).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        problem = f"{MANIFEST} is missing" if folder.exists() else "no such folder"
+        raise BundleError(f"no bundle at {folder}: {problem}") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {folder}: {error.strerror}") from error
+
+
+def foreign_names(folder: Path) -> set[str]:
+    """What lies in the folder and in its students folder besides what some bundle could hold."""
+    return {
+        name
+        for name in _names(folder)
+        if name not in (MANIFEST, "merge.npz", "self_test.npz")
+        and not (name.startswith(f"{STUDENTS}/student-") and name.endswith(".onnx"))
+    }
+
+
+def _check_names(folder: Path, expected: set[str]) -> None:
+    found = _names(folder)
+    for name in sorted(expected - found):
+        _refuse(folder, name, "missing")
+    for name in sorted(found - expected):
+        _refuse(folder, name, "it does not belong to the bundle: remove it")
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        names = set(os.listdir(folder))  # noqa: PTH208 - the names are all that is wanted
+        if STUDENTS in names and stat.S_ISDIR((folder / STUDENTS).lstat().st_mode):
+            names.remove(STUDENTS)
+            names |= {f"{STUDENTS}/{name}" for name in os.listdir(folder / STUDENTS)}  # noqa: PTH208
+    except FileNotFoundError as error:
+        raise BundleError(f"no bundle at {folder}: it vanished while it was read") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {folder}: {error.strerror}") from error
+    return names
+
+
+def _read_file(folder: Path, name: str, most: int) -> bytes:
+    try:
+        # Neither a link out of the folder is followed nor a pipe waited for.
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                _refuse(folder, name, "not a regular file")
+            if status.st_size > most:
+                _refuse(folder, name, f"{status.st_size} bytes long, not {most}")
+            return file.read(most)
+    except (FileNotFoundError, NotADirectoryError):
+        _refuse(folder, name, "missing")
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            _refuse(folder, name, "not a regular file")
+        raise StorageError(f"cannot read {folder / name}: {error.strerror}") from error
+
+
+def _refuse(folder: Path, name: str, problem: str) -> NoReturn:
+    # Only the latest error matters to a user: names are ours or quoted, so that it stays one line.
+    raise BundleError(f"bundle {folder}: {name if name.isprintable() else repr(name)}: {problem}") from None
