@@ -14,6 +14,7 @@ from partitioner.errors import PartitionError, PartitionFileError
 from partitioner.graph import FilterGraph
 from partitioner.methods import partition
 from partitioner.parts import METHODS, Method, Partition
+from partitioner.picture import draw
 from partitioner.quality import PartitionReport, report
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PartitionFileError",
     "PartitionReport",
     "Weight",
+    "draw",
     "partition",
     "report",
 ]

@@ -120,7 +120,7 @@ def _lighter_end(weights: Array, order: Labels, count: int) -> Labels:
 
 def _laplacian(weights: Array) -> Array:
     scale = 1 / np.sqrt(weights.sum(axis=1))
-    laplacian: Array = np.eye(len(weights)) - weights * np.outer(scale, scale)
+    laplacian: Array = np.eye(len(weights)) - scale[:, None] * weights * scale[None, :]
     return laplacian
 
 
