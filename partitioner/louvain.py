@@ -30,8 +30,8 @@ def louvain(weights: Array, parts: int, seed: int) -> Labels:
     communities = sorted((sorted(group) for group in found), key=lambda group: (-len(group), group[0]))
     if len(communities) <= parts:
         raise PartitionError(
-            f"louvain cannot make {parts} parts: it found {len(communities)} communities and drops the largest; "
-            "ask for fewer parts or use another method"
+            f"louvain cannot make {parts} parts: it found {len(communities)} communities and drops the "
+            "largest; ask for fewer parts or use another method"
         )
     labels = np.full(len(weights), -1, dtype=np.intp)
     for part, group in enumerate(communities[1 : parts + 1]):

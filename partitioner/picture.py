@@ -48,7 +48,7 @@ def _figure(graph: FilterGraph, partition: Partition) -> "Figure":
     groups = [np.array(part, dtype=np.intp) for part in (*partition.parts, partition.dropped) if part]
     order = np.concatenate([group[np.argsort(-degrees[group], kind="stable")] for group in groups])
     reordered = graph.weights[np.ix_(order, order)]
-    figure = Figure(figsize=(7.2, 7.0), layout="constrained")
+    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
     axes = figure.add_subplot()
     # A square root and a ceiling at the 99.5th percentile: few heavy edges would leave the rest black.
     ceiling = float(np.percentile(reordered, 99.5)) or float(reordered.max()) or 1.0
@@ -63,25 +63,30 @@ def _figure(graph: FilterGraph, partition: Partition) -> "Figure":
 def _frame(axes: "Axes", partition: Partition) -> None:
     from matplotlib.patches import Rectangle
 
-    names = [f"part {number}\n{size} filters" for number, size in enumerate(partition.sizes)]
-    sizes = list(partition.sizes)
+    groups = [(f"part {number}", size) for number, size in enumerate(partition.sizes)]
     if partition.dropped:
-        names, sizes = (
-            [*names, f"dropped\n{len(partition.dropped)} filters"],
-            [*sizes, len(partition.dropped)],
-        )
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    for border in starts[1:-1] - 0.5:
+        groups.append(("dropped", len(partition.dropped)))
+    sizes = [size for _, size in groups]
+    starts = np.concatenate([[0], np.cumsum(sizes)]) - 0.5
+    for border in starts[1:-1]:
         axes.axhline(border, color="white", linewidth=0.5, alpha=0.5)
         axes.axvline(border, color="white", linewidth=0.5, alpha=0.5)
-    for start, size in zip(starts[: len(partition.parts)], partition.sizes, strict=True):
-        corner = (float(start) - 0.5, float(start) - 0.5)
-        axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor="#4fd1c5", linewidth=1.4))
-    middles = starts[:-1] + np.array(sizes) / 2 - 0.5
+    for start, size in zip(starts[: len(partition.parts)].tolist(), partition.sizes, strict=True):
+        frame = Rectangle((start, start), size, size, fill=False, edgecolor="#4fd1c5", linewidth=1.4)
+        frame.set_clip_on(False)
+        axes.add_patch(frame)
     axes.set_xticks([])
-    axes.set_yticks(middles, names, fontsize=8)
+    names = [_name(name, size, size / partition.filters) for name, size in groups]
+    axes.set_yticks(starts[:-1] + np.array(sizes) / 2, names, fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def _name(name: str, size: int, share: float) -> str:
+    """As much as fits beside a part of this share of the picture's height."""
+    if share > 0.045:
+        return f"{name}\n{size} filters"
+    return f"{name}: {size}" if share > 0.022 else ""
 
 
 def _title(axes: "Axes", graph: FilterGraph, partition: Partition) -> None:
