@@ -1,4 +1,4 @@
-"""What can go wrong between a user and a cluster; the text is the one line shown, `exit_code` the command's."""
+"""What can go wrong between a user and a cluster: the text is the line shown, `exit_code` the command's."""
 
 from typing import ClassVar
 

@@ -1,0 +1,173 @@
+"""One Join stream, from Hello to its end."""
+
+import asyncio
+import contextlib
+from concurrent.futures import Executor
+from typing import Final
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from device_node.errors import ProtocolMismatch
+from device_node.hosting import Hosting
+from device_node.worker import Worker
+from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc
+
+CONNECT_SECONDS: Final = 5.0  # until the Welcome
+SILENT_PINGS: Final = 5  # so many ping periods without a message, and the aggregator counts as lost
+DRAIN_SECONDS: Final = 5.0  # to finish the work in hand
+FAREWELL_SECONDS: Final = 1.0  # for the aggregator to close the stream after Leaving
+_OUTGOING: Final = 256  # messages; more wait for the aggregator to read
+_MOST_WINDOW: Final = 256
+
+# Whether the other side lives is decided by its pings, so HTTP/2 keepalive stays off. A proxy meant for the
+# web would break a cluster. Subchannels of its own let a channel try at once, not in gRPC's own back-off.
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_retries", 0),
+)
+
+
+class ConnectionEnded(Exception):
+    """The stream is over; str() says why. `left` when the device itself has said good-bye."""
+
+    def __init__(self, reason: str, *, left: bool = False) -> None:
+        super().__init__(reason)
+        self.left = left
+
+
+class Connection:
+    """Use once: `run()` until it raises ConnectionEnded or ProtocolMismatch.
+
+    welcomed: set when the aggregator has answered the Hello.
+    """
+
+    def __init__(self, address: str, hello: nonn_pb2.Hello, hosting: Hosting, executor: Executor) -> None:
+        self.welcomed = asyncio.Event()
+        self._address = address
+        self._hello = hello
+        self._hosting = hosting
+        self._outgoing: asyncio.Queue[nonn_pb2.DeviceMessage] = asyncio.Queue(_OUTGOING)
+        self._worker = Worker(hosting, executor, self._outgoing.put)
+        self._silence = CONNECT_SECONDS
+        self._loading: asyncio.Task[None] | None = None
+
+    async def run(self, stop: asyncio.Event, connect_seconds: float = CONNECT_SECONDS) -> None:
+        """Serve until the stream ends; when `stop` is set, finish the work in hand and leave."""
+        self._silence = connect_seconds
+        ended: Exception | None = None
+        async with grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS) as channel:
+            self._stub = nonn_pb2_grpc.ClusterStub(channel)
+            self._call = self._stub.Join()
+            try:
+                async with asyncio.TaskGroup() as self._tasks:
+                    self._tasks.create_task(self._write())
+                    self._tasks.create_task(self._read())
+                    self._tasks.create_task(self._worker.run())
+                    self._tasks.create_task(self._leave_when(stop))
+            except* (ConnectionEnded, ProtocolMismatch) as group:
+                ended = group.exceptions[0]
+            finally:
+                self._call.cancel()
+        if ended is not None:
+            raise ended
+
+    # ---- the two directions
+
+    async def _write(self) -> None:
+        self._outgoing.put_nowait(nonn_pb2.DeviceMessage(hello=self._hello))
+        # A stream that has ended makes writing fail in one of these ways; the reader is told the reason.
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            while True:
+                message = await self._outgoing.get()
+                await self._call.write(message)
+                self._outgoing.task_done()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(self._silence):
+                    message = await self._call.read()
+                    if message is grpc.aio.EOF:
+                        raise self._end("the aggregator closed the stream")
+                    await self._handle(message)
+        except TimeoutError:
+            raise self._end(f"not a word from it for {self._silence:g} s") from None
+        except DecodeError:
+            raise self._end("it sent something that is no message of this protocol") from None
+        except grpc.aio.AioRpcError as error:
+            raise self._explain(error) from None
+
+    async def _handle(self, message: nonn_pb2.AggregatorMessage) -> None:
+        kind = message.WhichOneof("kind")
+        if kind == "welcome":
+            self._welcome(message.welcome)
+        elif not self.welcomed.is_set():
+            raise self._end("it did not begin with a Welcome: is that a NoNN aggregator?")
+        elif kind == "work":
+            await self._worker.offer(message.work)
+        elif kind == "ping":
+            await self._outgoing.put(
+                nonn_pb2.DeviceMessage(pong=nonn_pb2.Pong(sequence=message.ping.sequence))
+            )
+        elif kind == "assignment":
+            if self._loading is not None:
+                self._loading.cancel()
+            self._loading = self._tasks.create_task(self._load(message.assignment))
+        elif kind == "drain":
+            self._tasks.create_task(self._leave(message.drain.reason or "drained by the aggregator"))
+
+    def _welcome(self, welcome: nonn_pb2.Welcome) -> None:
+        if welcome.protocol_version != PROTOCOL_VERSION:
+            raise _mismatch(f"it speaks version {welcome.protocol_version}")
+        self._silence = SILENT_PINGS * min(max(welcome.ping_seconds, 0.02), 60.0)
+        self._worker.window = min(max(welcome.window, 1), _MOST_WINDOW)
+        self.welcomed.set()
+
+    async def _load(self, assignment: nonn_pb2.Assignment) -> None:
+        for assigned in self._hosting.begin(assignment):
+            ready = await self._hosting.make_ready(assigned, self._stub)
+            await self._outgoing.put(nonn_pb2.DeviceMessage(ready=ready))
+
+    # ---- the end
+
+    async def _leave_when(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        await self._leave("the device was stopped")
+
+    async def _leave(self, reason: str) -> None:
+        if not self._worker.accepting:
+            return
+        self._worker.accepting = False
+        if self.welcomed.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._worker.finished()
+            await self._outgoing.put(nonn_pb2.DeviceMessage(leaving=nonn_pb2.Leaving(reason=reason)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await self._outgoing.join()
+                    await self._call.done_writing()
+                    await self._call.code()  # the reader sees the end as well, and may be first to say so
+        raise self._end(reason)
+
+    def _end(self, reason: str) -> ConnectionEnded:
+        return ConnectionEnded(reason, left=not self._worker.accepting)
+
+    def _explain(self, error: grpc.aio.AioRpcError) -> Exception:
+        details = error.details() or ""
+        if error.code() is grpc.StatusCode.FAILED_PRECONDITION and "version" in details:
+            return _mismatch(details)
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return self._end(details.rpartition(": ")[2] or "the connection broke")
+        return self._end(f"{error.code().name}: {details}")
+
+
+def _mismatch(details: str) -> ProtocolMismatch:
+    return ProtocolMismatch(
+        f"this device speaks protocol version {PROTOCOL_VERSION}, the aggregator does not ({details}): "
+        "install the same version of nonn on both"
+    )

@@ -1,0 +1,41 @@
+"""Facts about the machine that the aggregator places students by."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Final
+
+_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+_MEMORY_INFO: Final = Path("/proc/meminfo")
+
+
+def architecture() -> str:
+    return platform.machine()
+
+
+def cores() -> int:
+    """How many this process may use, which in a container is fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+def available_memory() -> int:
+    """Bytes to be had without swapping, within the container's limit; 0 when the system does not say."""
+    found = [limit for limit in (_read_available(), _read_cgroup_limit()) if limit is not None]
+    return min(found, default=0)
+
+
+def _read_available() -> int | None:
+    try:
+        lines = _MEMORY_INFO.read_text().splitlines()
+    except OSError:
+        return None
+    values = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return values[0] if values else None
+
+
+def _read_cgroup_limit() -> int | None:
+    try:
+        text = _CGROUP_LIMIT.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None

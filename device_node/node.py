@@ -1,0 +1,137 @@
+"""A device: joins its aggregator, and joins again whenever the connection is lost."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from random import Random
+from typing import Final
+
+from device_node import machine
+from device_node.backoff import Backoff
+from device_node.cache import StudentCache
+from device_node.connection import CONNECT_SECONDS, Connection, ConnectionEnded
+from device_node.errors import AggregatorUnreachable
+from device_node.hosting import Hosting
+from device_node.settings import DeviceSettings
+from device_node.state import StateFolder, open_state
+from device_node.students import import_runtime
+from protos import PROTOCOL_VERSION, nonn_pb2
+
+log = logging.getLogger(__name__)
+
+_STEADY_SECONDS: Final = 5.0  # a connection that lasted so long was a good one: the next wait is short again
+
+
+class DeviceNode:
+    """One device of the cluster, within a running event loop; `run` below is the process around it."""
+
+    def __init__(self, settings: DeviceSettings, state: StateFolder) -> None:
+        """Raises StorageError when the state folder cannot hold students."""
+        self._settings = settings
+        self._state = state
+        self._hosting = Hosting(StudentCache(state.path / "students"), settings.threads)
+        self._stop = asyncio.Event()
+        self._backoff = Backoff(Random())
+        self._last_contact = time.monotonic()
+        self._complaint = ""
+
+    def stop(self) -> None:
+        """Finish the work in hand, say good-bye, and let `run` return. From the event loop's thread only."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Until `stop`. Raises ProtocolMismatch, and AggregatorUnreachable when told to give up."""
+        with ThreadPoolExecutor(1, "compute") as executor:
+            # Importing takes about as long as joining; the two go on side by side.
+            executor.submit(import_runtime)
+            log.info("device %s joins the aggregator at %s", self._state.name, self._settings.aggregator)
+            self._last_contact = time.monotonic()
+            while not self._stop.is_set():
+                await self._serve_once(executor)
+        log.info("device %s has left", self._state.name)
+
+    async def _serve_once(self, executor: ThreadPoolExecutor) -> None:
+        connection = Connection(self._settings.aggregator, self._hello(), self._hosting, executor)
+        started = time.monotonic()
+        greeter = asyncio.create_task(self._note_welcome(connection))
+        try:
+            await connection.run(self._stop, min(CONNECT_SECONDS, max(self._patience(), 0.1)))
+        except ConnectionEnded as ended:
+            if connection.welcomed.is_set():
+                self._last_contact = time.monotonic()
+                if self._last_contact - started >= _STEADY_SECONDS:
+                    self._backoff.reset()
+            if not self._stop.is_set():
+                await self._wait(str(ended), was_joined=connection.welcomed.is_set())
+        finally:
+            greeter.cancel()
+
+    async def _note_welcome(self, connection: Connection) -> None:
+        await connection.welcomed.wait()
+        self._complaint = ""
+        log.info("device %s (%s) joined", self._state.name, self._state.device_id[:8])
+
+    async def _wait(self, reason: str, *, was_joined: bool) -> None:
+        """Say once what is wrong, and wait for the next attempt, `stop`, or the end of patience."""
+        if self._patience() <= 0:
+            raise AggregatorUnreachable(
+                f"gave up after {self._settings.give_up_seconds:g} s without the aggregator at "
+                f"{self._settings.aggregator} ({reason}): start it, or check the address"
+            )
+        state = "lost" if was_joined else "cannot reach"
+        complaint = f"{state} the aggregator at {self._settings.aggregator} ({reason}); trying again"
+        if complaint != self._complaint:
+            log.warning("%s", complaint)
+        self._complaint = complaint
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(self._backoff.wait(), self._patience())):
+                await self._stop.wait()
+
+    def _patience(self) -> float:
+        """Seconds until the device gives up."""
+        if self._settings.give_up_seconds is None:
+            return float("inf")
+        return self._last_contact + self._settings.give_up_seconds - time.monotonic()
+
+    def _hello(self) -> nonn_pb2.Hello:
+        settings = self._settings
+        memory = settings.memory_megabytes
+        return nonn_pb2.Hello(
+            device_id=self._state.device_id,
+            name=self._state.name,
+            protocol_version=PROTOCOL_VERSION,
+            architecture=machine.architecture(),
+            memory_bytes=machine.available_memory() if memory is None else memory * 1_000_000,
+            cores=machine.cores(),
+            cached_digests=self._hosting.cache.digests(),
+            software_version=_software_version(),
+        )
+
+
+def run(settings: DeviceSettings) -> int:
+    """Be a device until SIGTERM or SIGINT; returns 0, the process's exit code.
+
+    Raises SettingsError, StorageError, ProtocolMismatch, AggregatorUnreachable: each carries its `exit_code`.
+    """
+    with open_state(settings) as state:
+        asyncio.run(_run_until_signalled(settings, state))
+    return 0
+
+
+async def _run_until_signalled(settings: DeviceSettings, state: StateFolder) -> None:
+    node = DeviceNode(settings, state)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stop)
+    await node.run()
+
+
+def _software_version() -> str:
+    try:
+        return metadata.version("nonn")
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return ""

@@ -1,0 +1,60 @@
+"""What a device is told when it starts."""
+
+import math
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from device_node.errors import SettingsError
+from protos import endpoints
+
+DEFAULT_AGGREGATOR: Final = "127.0.0.1:7560"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    """Raises SettingsError when a value makes no sense.
+
+    name: for people, and of the default state folder; the host's name when None.
+    state: the folder of the device's identity and cached students; chosen by name when None.
+    threads: of ONNX Runtime, for one student. memory_megabytes: what students may use; all that the machine
+    has free when None. give_up_seconds: how long an aggregator may be out of reach; for ever when None.
+    insecure: plain text to another machine is wanted.
+    """
+
+    aggregator: str = DEFAULT_AGGREGATOR
+    name: str | None = None
+    state: Path | None = None
+    threads: int = 1
+    memory_megabytes: int | None = None
+    give_up_seconds: float | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            endpoints.check_plain(self.aggregator, self.insecure)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise SettingsError(
+                f"the name {self.name!r} must be letters, digits, '.', '_' or '-', 63 at the most"
+            )
+        if self.threads < 1:
+            raise SettingsError(f"threads must be at least 1, not {self.threads}")
+        if self.memory_megabytes is not None and self.memory_megabytes < 1:
+            raise SettingsError(f"memory must be at least 1 MB, not {self.memory_megabytes}")
+        if self.give_up_seconds is not None and not 0 <= self.give_up_seconds < math.inf:
+            raise SettingsError(f"give-up must be a number of seconds, not {self.give_up_seconds}")
+
+    @property
+    def display_name(self) -> str:
+        return self.name or host_name()
+
+
+def host_name() -> str:
+    """The host's name with everything but letters, digits, '.', '_' and '-' replaced."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-")[:63]
+    return name or "device"

@@ -1,0 +1,77 @@
+"""One student in ONNX Runtime: loaded from bytes, proven by its self-test, run on images."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_node.errors import StudentUnusable, WorkRefused
+
+TOLERANCE: Final = 1e-3  # of the self-test: processors differ in the last bits, and in no more
+_INPUT, _OUTPUT = "images", "partial_logits"
+
+
+class Student:
+    """From images, uint8 [N, height, width, channels], to partial logits, float32 [N, classes]."""
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        """Raises StudentUnusable when ONNX Runtime cannot load it or its graph is of another form."""
+        try:
+            self._session = _session(model, threads)
+        except Exception as error:  # onnxruntime's own exceptions share no base
+            raise StudentUnusable(f"ONNX Runtime cannot load it: {_first_line(error)}") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        found = [(item.name, item.type, len(item.shape)) for item in (*inputs, *outputs)]
+        if found != [(_INPUT, "tensor(uint8)", 4), (_OUTPUT, "tensor(float)", 2)]:
+            raise StudentUnusable(f"its graph is not from uint8 {_INPUT} to float32 {_OUTPUT}: {found}")
+        # A dimension that the graph leaves open has a name or None here.
+        self._shape: tuple[Any, ...] = tuple(inputs[0].shape[1:])
+
+    def compute(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raises WorkRefused when the graph does not take images of this shape."""
+        found = images.shape[1:]
+        fixed = zip(found, self._shape, strict=True)
+        if not len(images) or any(isinstance(size, int) and here != size for here, size in fixed):
+            raise WorkRefused(f"images of shape {list(images.shape)}, expected [N, {_join(self._shape)}]")
+        (logits,) = self._session.run([_OUTPUT], {_INPUT: images})
+        result: NDArray[np.float32] = logits
+        return result
+
+    def self_test(self, images: NDArray[np.uint8], expected: NDArray[np.float32]) -> None:
+        """Raises StudentUnusable unless the partial logits are the expected ones within TOLERANCE."""
+        try:
+            found = self.compute(images)
+        except Exception as error:
+            raise StudentUnusable(f"its self-test cannot run: {_first_line(error)}") from error
+        if found.shape != expected.shape:
+            raise StudentUnusable(f"its self-test gives {list(found.shape)}, expected {list(expected.shape)}")
+        worst = float(np.abs(found - expected).max(initial=0.0))
+        if not worst <= TOLERANCE:  # written so that NaN fails
+            raise StudentUnusable(f"its self-test is off by {worst:.3g}, more than {TOLERANCE:g}")
+
+
+def import_runtime() -> Any:
+    """onnxruntime, imported when first needed: it takes a good part of a device's start."""
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _session(model: bytes, threads: int) -> Any:
+    runtime = import_runtime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning threads would take the processor from the other students of the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors are raised as well; nothing else is of use to a user
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:300]
+
+
+def _join(shape: tuple[Any, ...]) -> str:
+    return ", ".join(str(size) if isinstance(size, int) else "?" for size in shape)
