@@ -1,0 +1,55 @@
+"""`nonn device`: be one device of a cluster until told to stop."""
+
+import argparse
+from pathlib import Path
+
+HELP = "join a cluster as a device: fetch students from the aggregator and answer with partial logits"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--aggregator", metavar="HOST:PORT", default="127.0.0.1:7560", help="default: %(default)s"
+    )
+    parser.add_argument("--name", help="shown in the status; default: this host's name")
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        help="identity and cached students; default: nonn/devices/NAME under $XDG_STATE_HOME",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="computing one student; default: %(default)s"
+    )
+    parser.add_argument(
+        "--memory", type=int, metavar="MB", help="for students at the most; default: what is free at the start"
+    )
+    parser.add_argument(
+        "--give-up",
+        type=float,
+        metavar="SECONDS",
+        help="end with code 10 when the aggregator is out of reach for so long; default: keep trying",
+    )
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="send in plain text to an aggregator on another machine: for networks that you trust",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    import logging
+
+    import device_node
+
+    # One line on stderr for each change of state.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    settings = device_node.DeviceSettings(
+        aggregator=args.aggregator,
+        name=args.name,
+        state=args.state,
+        threads=args.threads,
+        memory_megabytes=args.memory,
+        give_up_seconds=args.give_up,
+        insecure=args.insecure,
+    )
+    return device_node.run(settings)
