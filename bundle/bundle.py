@@ -45,8 +45,8 @@ class Bundle:
     def load(cls, path: Path | str) -> "Bundle":
         """Reads and verifies everything. Raises BundleError naming the offending file, or StorageError.
 
-        Safe while `write_bundle` replaces the folder, and after a crash in the middle of that: then the bundle
-        that it set aside is read.
+        Safe while `write_bundle` replaces the folder. After a crash in the middle of that, the bundle that it
+        set aside is read.
         """
         path = Path(path).resolve()
         for attempt in range(1, LOAD_ATTEMPTS + 1):

@@ -16,7 +16,7 @@ STUDENTS: Final = "students"
 
 
 def read_folder(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """Raises BundleError, naming folder and file, unless every file, and no other, is there, whole and unchanged.
+    """Raises BundleError, naming the file, unless every file, and no other, is there, whole and unchanged.
 
     Raises StorageError for files that are there and cannot be read.
     """

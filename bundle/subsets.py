@@ -46,7 +46,7 @@ def subset_accuracy(
     """Top-1 accuracy of every subset of students: partials [S, N, K], labels [N] -> float32 [2**S] by mask.
 
     Index 0, nobody answered, is NaN. `progress` is called once for each of the 2**S - 1 subsets.
-    A subset costs about one sum and one argmax over [N, K]; with `ridge`, a solve of up to S*K unknowns besides.
+    A subset costs about a sum and an argmax over [N, K]; with `ridge`, a solve of up to S*K unknowns besides.
     Raises ValueError when shapes do not fit, labels are out of range or partial logits are not finite.
     """
     answers = _checked(merger, partials, labels)

@@ -76,7 +76,6 @@ def write_bundle(path: Path | str, contents: BundleContents) -> Bundle:
     document = _document(contents, files)
     assemble(path, parse_manifest(document), files)
     files[MANIFEST] = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-    check_target(path)
     new = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundle import Fill, Merger
@@ -20,6 +20,7 @@ def some(partials: np.ndarray, students: Any) -> dict[int, np.ndarray]:
     return {student: partials[student] for student in students}
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(FILLS),
     st.integers(1, 5),
@@ -49,6 +50,7 @@ def test_merging_all_students_is_the_undivided_network(
     )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 4), min_size=1), st.sampled_from(["zero", "mean"]))
 def test_plain_fills_are_their_formula(seed: int, answering: set[int], fill: Fill) -> None:
     random = np.random.default_rng(seed)
@@ -67,6 +69,7 @@ def test_plain_fills_are_their_formula(seed: int, answering: set[int], fill: Fil
     np.testing.assert_allclose(merged, expected, atol=1e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.permutations(range(4)), st.integers(1, 4), st.sampled_from(FILLS))
 def test_order_of_answers_changes_no_bit(seed: int, order: list[int], count: int, fill: Fill) -> None:
     partials = np.random.default_rng(seed).normal(size=(4, 9, 3)).astype(np.float32)

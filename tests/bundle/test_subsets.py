@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundle import Fill, LossSummary, Merger, accuracy_by_lost, subset_accuracy, subset_mask, subset_members
 from bundle.merge import FILLS
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 20)))
 def test_mask_and_members_are_inverse(students: set[int]) -> None:
     mask = subset_mask(students)
@@ -14,6 +15,7 @@ def test_mask_and_members_are_inverse(students: set[int]) -> None:
     assert subset_members(mask) == tuple(sorted(students))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(FILLS),
     st.lists(st.integers(0, 2), max_size=3),
