@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from bundle.errors import BundleError, StorageError
-from bundle.manifest import FORMAT, MANIFEST, VERSION, Manifest, digest, manifest_id, parse_manifest
+from bundle.manifest import (
+    FORMAT,
+    MANIFEST,
+    MERGE,
+    SELF_TEST,
+    VERSION,
+    Manifest,
+    digest,
+    manifest_id,
+    parse_manifest,
+)
 
 LARGEST_MANIFEST: Final = 16 << 20
 STUDENTS: Final = "students"
@@ -81,7 +91,7 @@ def foreign_names(folder: Path) -> set[str]:
     return {
         name
         for name in _names(folder)
-        if name not in (MANIFEST, "merge.npz", "self_test.npz")
+        if name not in (MANIFEST, MERGE, SELF_TEST)
         and not (name.startswith(f"{STUDENTS}/student-") and name.endswith(".onnx"))
     }
 
