@@ -7,7 +7,7 @@ def split(address: str) -> tuple[str, int]:
     """Host and port of `host:port` or `[ipv6]:port`. ValueError says in one line what is wrong."""
     host, colon, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or not port.isdecimal() or (":" in host and not bracketed):
+    if not colon or not host or not (port.isascii() and port.isdecimal()) or (":" in host and not bracketed):
         raise ValueError(f"{address!r} is no HOST:PORT, such as 127.0.0.1:7560 or [::1]:7560")
     if int(port) > 65535:
         raise ValueError(f"{address!r}: the port must be at most 65535")

@@ -1,0 +1,72 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from bundle import StorageError
+from device_node.cache import StudentCache, is_digest
+
+
+def put(cache: StudentCache, data: bytes) -> str:
+    digest = hashlib.sha256(data).hexdigest()
+    cache.write(digest, data)
+    return digest
+
+
+def test_reads_what_was_written(tmp_path: Path) -> None:
+    digest = put(StudentCache(tmp_path / "students"), b"student")
+    again = StudentCache(tmp_path / "students")
+    assert again.digests() == (digest,)
+    assert again.read(digest) == b"student"
+    assert again.read("0" * 64) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"studen", b"Student", b"student and more"])
+def test_a_damaged_file_is_removed(tmp_path: Path, damage: bytes) -> None:
+    cache = StudentCache(tmp_path)
+    digest = put(cache, b"student")
+    (tmp_path / f"{digest}.onnx").write_bytes(damage)
+    assert cache.read(digest) is None
+    assert cache.digests() == ()
+
+
+def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    cache = StudentCache(tmp_path, limit=250)
+    first, second = put(cache, b"1" * 100), put(cache, b"2" * 100)
+    for age, digest in ((20, second), (30, first)):
+        path = tmp_path / f"{digest}.onnx"
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    cache.read(first)
+    third = put(cache, b"3" * 100)
+    assert set(cache.digests()) == {first, third}
+
+
+def test_the_newest_stays_even_when_it_is_over_the_limit(tmp_path: Path) -> None:
+    cache = StudentCache(tmp_path, limit=10)
+    put(cache, b"small")
+    large = put(cache, b"large" * 100)
+    assert cache.digests() == (large,)
+
+
+def test_leftovers_of_a_cut_write_are_swept(tmp_path: Path) -> None:
+    (tmp_path / ".abc.onnx.123.tmp").write_bytes(b"half")
+    (tmp_path / "README").write_bytes(b"not ours to remove")
+    assert StudentCache(tmp_path).digests() == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["README"]
+
+
+@pytest.mark.parametrize("text", ["", "../x", "A" * 64, "a" * 63, "a" * 65, "a" * 64 + "\n", "/" + "a" * 63])
+def test_only_digests_become_paths(tmp_path: Path, text: str) -> None:
+    assert not is_digest(text)
+    cache = StudentCache(tmp_path)
+    with pytest.raises(ValueError, match="no sha256"):
+        cache.read(text)
+    with pytest.raises(ValueError, match="no sha256"):
+        cache.write(text, b"")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "students").touch()
+    with pytest.raises(StorageError, match="students"):
+        StudentCache(tmp_path / "students")
