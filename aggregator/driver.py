@@ -1,0 +1,127 @@
+"""Runs the core on real time: feeds it events, carries out its effects, wakes it when it asks to be."""
+
+import asyncio
+import itertools
+import logging
+import time
+from typing import Any
+
+import grpc
+from numpy.typing import NDArray
+
+from aggregator import effects, events, wire
+from aggregator.core import Core
+from aggregator.link import Link
+from aggregator.model import Model
+from aggregator.settings import Settings
+from bundle import Bundle
+
+log = logging.getLogger("aggregator")
+
+
+class Driver:
+    """Belongs to one running event loop. Nothing in it waits but `ask` and `drained`."""
+
+    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+        self.bundle = bundle
+        self.settings = settings
+        self.core = Core(Model.of(bundle), settings)
+        self.started = time.monotonic()
+        self._links: dict[int, Link] = {}
+        self._requests: dict[int, asyncio.Future[effects.Answer | effects.Refuse]] = {}
+        self._numbers = itertools.count(1)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._welcome = wire.welcome(settings)
+
+    def feed(self, event: events.Event) -> None:
+        for effect in self.core.handle(time.monotonic(), event):
+            self._execute(effect)
+        self._set_timer()
+        if self._drained is not None and self.core.idle and not self._drained.done():
+            self._drained.set_result(None)
+
+    def open_link(self, facts: events.DeviceFacts) -> Link:
+        link = Link(next(self._numbers))
+        self._links[link.number] = link
+        self.feed(events.Joined(link.number, facts))
+        return link
+
+    def close_link(self, link: Link, reason: str) -> None:
+        """Once its stream has ended, for whatever reason."""
+        del self._links[link.number]
+        self.feed(events.Gone(link.number, reason))
+
+    def receive(self, link: Link, message: bytes) -> None:
+        self.feed(wire.read_device_message(link.number, message))
+
+    async def ask(
+        self, images: NDArray[Any], remaining: float | None, strict: bool, bundle_id: str
+    ) -> effects.Answer | effects.Refuse:
+        """remaining: seconds until the caller's deadline. Cancelling takes the request back."""
+        number = next(self._numbers)
+        deadline = None if remaining is None else time.monotonic() + remaining
+        future: asyncio.Future[effects.Answer | effects.Refuse] = self._loop.create_future()
+        self._requests[number] = future
+        try:
+            self.feed(events.Predict(number, images, deadline, strict, bundle_id))
+            return await future
+        finally:
+            if self._requests.pop(number, None) is not None:
+                self.feed(events.Cancelled(number))
+
+    async def drained(self) -> None:
+        """Take no more requests; returns when every other one has been answered or refused."""
+        self._drained = self._loop.create_future()
+        self.feed(events.Drain())
+        await self._drained
+
+    def close(self) -> None:
+        """End every device's stream, and the timer."""
+        for link in self._links.values():
+            link.close(grpc.StatusCode.UNAVAILABLE, "the aggregator is shutting down")
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def status(self, version: str) -> bytes:
+        now = time.monotonic()
+        return wire.status(self.bundle, self.core.status(now), version, now - self.started)
+
+    def _execute(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.Answer(request) | effects.Refuse(request):
+                future = self._requests.pop(request, None)
+                if future is not None and not future.done():
+                    future.set_result(effect)
+            case effects.SendWork(links):
+                message = wire.work(self.bundle.manifest.id, effect)
+                for link in links:
+                    self._send(link, message)
+            case effects.Ping(link, sequence):
+                self._send(link, wire.ping(sequence))
+            case effects.Welcome(link):
+                self._send(link, self._welcome)
+            case effects.Assign(link, students):
+                self._send(link, wire.assignment(self.bundle, students))
+            case effects.CloseLink(link, reason):
+                if link in self._links:
+                    self._links[link].close(grpc.StatusCode.ABORTED, reason)
+            case effects.Note(text, warning):
+                log.log(logging.WARNING if warning else logging.INFO, "%s", text)
+
+    def _send(self, link: int, message: bytes) -> None:
+        if link in self._links:
+            self._links[link].send(message)
+
+    def _set_timer(self) -> None:
+        due = self.core.next_wakeup()
+        if due is None or (self._timer is not None and self._timer.when() <= due):
+            return  # a timer that rings early asks again
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.feed(events.Tick())

@@ -1,0 +1,118 @@
+"""What happens to the core. A link is the number of one device stream; a request that of one client call."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What a device says of itself. memory_bytes and speed (10^9 multiply-adds a second): 0 when unknown."""
+
+    device_id: str
+    name: str
+    architecture: str = ""
+    memory_bytes: int = 0
+    cores: int = 0
+    speed: float = 0.0
+    cached_digests: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    link: int
+    facts: DeviceFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The device has dealt with one student: it serves it, or its self-test did not pass (error says why)."""
+
+    link: int
+    bundle_id: str
+    student: int
+    passed: bool
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """logits: [N, K] as received, or None when the tensor on the wire made no sense."""
+
+    link: int
+    bundle_id: str
+    work: int
+    student: int
+    logits: NDArray[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The device will not do one student's share of a work, or (student None) any of it."""
+
+    link: int
+    work: int
+    student: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A message that is not of the protocol."""
+
+    link: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The device finishes what it has and wants no more."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The device's stream has ended."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """images: [N, H, W, C] as received. deadline: absolute, on the clock of `now`; None: the default."""
+
+    request: int
+    images: NDArray[Any]
+    deadline: float | None = None
+    strict: bool = False
+    bundle_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The client no longer wants its answer."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Take no more requests; finish the others soon."""
+
+
+DeviceEvent = Ready | Partial | Refusal | Pong | Malformed | Leaving | Gone
+Event = Joined | DeviceEvent | Predict | Cancelled | Tick | Drain

@@ -1,0 +1,138 @@
+"""Which device hosts which students: a pure function, called again after every change.
+
+What is hosted stays where it is. A device without students gets one at once: an orphan (a student that no
+living device hosts), those of uncovered parts first; else it takes one over from a device that hosts several;
+else it becomes a replica. Devices that have students are given orphans only when those are `due`. A student
+that was taken over leaves its old device when the new one serves it: make before break.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from aggregator.model import Student
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A living device. students: hosted, loading ones too; serving: those that are loaded.
+
+    former: students that it hosted before it was lost. cached: students whose file it has.
+    refused: students that did not pass their self-test on it.
+    """
+
+    device_id: str
+    students: frozenset[int] = frozenset()
+    serving: frozenset[int] = frozenset()
+    former: frozenset[int] = frozenset()
+    cached: frozenset[int] = frozenset()
+    refused: frozenset[int] = frozenset()
+    memory_bytes: int = 0
+    speed: float = 0.0
+
+
+def place(
+    students: Sequence[Student], hosts: Sequence[Host], due: Collection[int] = ()
+) -> dict[str, frozenset[int]]:
+    """The students of each living device, by its id; `hosts` in the order in which they joined.
+
+    students[i].index is i. due: orphans that need not wait for a device without students any longer.
+    """
+    plan = _Plan(students, hosts)
+    for host in hosts:
+        if not plan.held[host.device_id]:
+            plan.fill(host)
+    plan.adopt(student for student in due if not plan.holders[student])
+    for host in hosts:
+        plan.trim(host)
+    return {device: frozenset(held) for device, held in plan.held.items()}
+
+
+class _Plan:
+    def __init__(self, students: Sequence[Student], hosts: Sequence[Host]) -> None:
+        self.students = students
+        self.hosts = hosts
+        self.held = {host.device_id: set(host.students) for host in hosts}
+        self.holders = Counter(student for host in hosts for student in host.students)
+
+    def fill(self, host: Host) -> None:
+        """Give a device without students what it had, or one student."""
+        for student in sorted(host.former):
+            if not self.holders[student] and self._fits(host, student):
+                self._give(host, student)
+        if self.held[host.device_id]:
+            return
+        usable = {student.index for student in self.students if self._fits(host, student.index)}
+        orphans = [student for student in usable if not self.holders[student]]
+        movable = {s: load for s, load in self._movable().items() if s in usable}
+        if orphans:
+            self._give(host, min(orphans, key=lambda s: (self._covered(s), s not in host.cached, s)))
+        elif movable:
+            self._give(host, max(movable, key=lambda s: (movable[s], s in host.cached, s)))
+        elif usable:
+            self._give(host, min(usable, key=lambda s: (*self._redundancy(s), s not in host.cached, s)))
+
+    def adopt(self, orphans: Iterable[int]) -> None:
+        """Give each orphan to the device that then has least to do, where any has room."""
+        waiting = set(orphans)
+        while waiting:
+            student = min(waiting, key=lambda s: (self._covered(s), s))
+            waiting.remove(student)
+            able = [host for host in self.hosts if self._fits(host, student)]
+            if able:
+                self._give(min(able, key=lambda host: self._load(host, student)), student)
+
+    def trim(self, host: Host) -> None:
+        """Take from a device with several students those that another device serves too."""
+        held = self.held[host.device_id]
+        for student in sorted(held):
+            if len(held) > 1 and self._served_elsewhere(host, student):
+                held.remove(student)
+                self.holders[student] -= 1
+
+    def _give(self, host: Host, student: int) -> None:
+        self.held[host.device_id].add(student)
+        self.holders[student] += 1
+
+    def _fits(self, host: Host, student: int) -> bool:
+        held = self.held[host.device_id]
+        if student in held or student in host.refused:
+            return False
+        staying = [s for s in held if not self._served_elsewhere(host, s)]  # `trim` takes the others
+        needed = sum(self.students[s].memory_bytes for s in (*staying, student))
+        return host.memory_bytes == 0 or needed <= host.memory_bytes
+
+    def _movable(self) -> dict[int, tuple[float, int]]:
+        """Students that a device may give away and still have one of its own, with the device's load."""
+        movable = {}
+        for host in self.hosts:
+            sole = self._sole(host)
+            if len(sole) > 1:
+                movable.update(dict.fromkeys(sole, self._load(host)))
+        return movable
+
+    def _sole(self, host: Host) -> list[int]:
+        """Students that only this device hosts."""
+        return [student for student in self.held[host.device_id] if self.holders[student] == 1]
+
+    def _load(self, host: Host, *extra: int) -> tuple[float, int]:
+        """Time (in units of its speed) that an image takes for its sole students, and their number."""
+        students = [*self._sole(host), *extra]
+        return sum(self.students[s].cost for s in students) / (host.speed or 1.0), len(students)
+
+    def _covered(self, student: int) -> bool:
+        part = self.students[student].part
+        return any(other.part == part and self.holders[other.index] for other in self.students)
+
+    def _redundancy(self, student: int) -> tuple[int, int]:
+        """Hosts of the student's part, and of the student itself."""
+        part = self.students[student].part
+        hosts = sum(self.holders[other.index] for other in self.students if other.part == part)
+        return hosts, self.holders[student]
+
+    def _served_elsewhere(self, host: Host, student: int) -> bool:
+        return any(
+            student in other.serving and student in self.held[other.device_id]
+            for other in self.hosts
+            if other is not host
+        )

@@ -1,0 +1,208 @@
+"""Between the wire's bytes and the core's values. What comes from outside is checked here, once."""
+
+import math
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from numpy.typing import NDArray
+
+from aggregator import events
+from aggregator.effects import Answer, SendWork
+from aggregator.settings import Settings
+from aggregator.status import ClusterStatus, DeviceStatus
+from bundle import Bundle, InputError
+from protos import PROTOCOL_VERSION, nonn_pb2, tensors
+
+M = TypeVar("M", bound=Message)
+
+LONGEST_NAME = 64
+LONGEST_TEXT = 300
+MOST_DIGESTS = 1024
+
+
+class HelloError(Exception):
+    """A first message that is no acceptable Hello. version: the device speaks another protocol."""
+
+    def __init__(self, message: str, *, version: bool = False) -> None:
+        super().__init__(message)
+        self.version = version
+
+
+def read_hello(data: bytes) -> events.DeviceFacts:
+    """Raises HelloError."""
+    try:
+        message = nonn_pb2.DeviceMessage.FromString(data)
+    except DecodeError:
+        raise HelloError("the first message is not one of this protocol") from None
+    if message.WhichOneof("kind") != "hello":
+        raise HelloError("the first message must be a Hello")
+    hello = message.hello
+    if hello.protocol_version != PROTOCOL_VERSION:
+        raise HelloError(
+            f"protocol version {hello.protocol_version} of {one_line(hello.name) or 'the device'} is not the "
+            f"aggregator's version {PROTOCOL_VERSION}: install the same nonn on both",
+            version=True,
+        )
+    if not 0 < len(hello.device_id) <= LONGEST_NAME or not hello.device_id.isprintable():
+        raise HelloError(f"device_id must be 1 to {LONGEST_NAME} printable characters")
+    return events.DeviceFacts(
+        device_id=hello.device_id,
+        name=one_line(hello.name)[:LONGEST_NAME],
+        architecture=one_line(hello.architecture)[:LONGEST_NAME],
+        memory_bytes=hello.memory_bytes,
+        cores=hello.cores,
+        speed=hello.speed if math.isfinite(hello.speed) and hello.speed > 0 else 0.0,
+        cached_digests=frozenset(hello.cached_digests[:MOST_DIGESTS]),
+    )
+
+
+def read_device_message(link: int, data: bytes) -> events.DeviceEvent:
+    """Any message after the Hello; Malformed for what is not one."""
+    try:
+        message = nonn_pb2.DeviceMessage.FromString(data)
+    except DecodeError:
+        return events.Malformed(link, "a message that is not of this protocol")
+    match message.WhichOneof("kind"):
+        case "partial":
+            return _partial(link, message.partial)
+        case "pong":
+            return events.Pong(link)
+        case "ready":
+            ready = message.ready
+            error = one_line(ready.error) or "no reason given"
+            return events.Ready(link, ready.bundle_id, ready.student, ready.self_test_passed, error)
+        case "refusal":
+            refusal = message.refusal
+            student = refusal.student if refusal.HasField("student") else None
+            return events.Refusal(link, refusal.work_id, student, _refusal_reason(refusal))
+        case "leaving":
+            return events.Leaving(link, one_line(message.leaving.reason))
+        case kind:
+            return events.Malformed(link, f"an unexpected message: {kind or 'an empty one'}")
+
+
+def parse(kind: type[M], data: bytes) -> M:
+    """A client's request, or a device's for a student. Raises InputError."""
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise InputError(f"the request is no {kind.__name__} of this protocol") from None
+
+
+def read_images(tensor: nonn_pb2.Tensor) -> NDArray[Any]:
+    """Images of whatever type and shape; the core knows which it can take. Raises InputError."""
+    if tensor.type == nonn_pb2.DATA_TYPE_UNSPECIFIED:
+        raise InputError("images have no data type; send uint8 [N, height, width, channels]")
+    try:
+        return tensors.decode(tensor, tensor.type, len(tensor.shape))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"images are no proper tensor: {error}") from None
+
+
+def welcome(settings: Settings) -> bytes:
+    message = nonn_pb2.Welcome(
+        protocol_version=PROTOCOL_VERSION, ping_seconds=settings.ping, window=settings.window
+    )
+    return nonn_pb2.AggregatorMessage(welcome=message).SerializeToString()
+
+
+def assignment(bundle: Bundle, students: tuple[int, ...]) -> bytes:
+    images = tensors.encode(bundle.self_test.images)
+    assigned = [
+        nonn_pb2.AssignedStudent(
+            student=entry.index,
+            part=entry.part,
+            sha256=entry.sha256,
+            bytes=entry.bytes,
+            self_test_images=images,
+            self_test_logits=tensors.encode(bundle.self_test.partials[entry.index]),
+        )
+        for entry in (bundle.manifest.students[index] for index in students)
+    ]
+    message = nonn_pb2.Assignment(bundle_id=bundle.manifest.id, students=assigned)
+    return nonn_pb2.AggregatorMessage(assignment=message).SerializeToString()
+
+
+def work(bundle_id: str, effect: SendWork) -> bytes:
+    message = nonn_pb2.Work(
+        bundle_id=bundle_id,
+        work_id=effect.work,
+        budget_seconds=effect.budget,
+        images=tensors.encode(effect.images),
+    )
+    return nonn_pb2.AggregatorMessage(work=message).SerializeToString()
+
+
+def ping(sequence: int) -> bytes:
+    return nonn_pb2.AggregatorMessage(ping=nonn_pb2.Ping(sequence=sequence)).SerializeToString()
+
+
+def answer(bundle_id: str, effect: Answer) -> bytes:
+    return nonn_pb2.PredictResponse(
+        logits=tensors.encode(effect.logits),
+        bundle_id=bundle_id,
+        answered=effect.answered,
+        missing=effect.missing,
+        degraded=bool(effect.missing),
+        expected_accuracy=effect.expected_accuracy,
+    ).SerializeToString()
+
+
+def status(bundle: Bundle, state: ClusterStatus, version: str, uptime: float) -> bytes:
+    manifest = bundle.manifest
+    return nonn_pb2.StatusResponse(
+        bundle_id=manifest.id,
+        bundle_name=manifest.name,
+        input_shape=manifest.input.shape,
+        labels=manifest.labels,
+        students=[
+            nonn_pb2.StudentStatus(student=entry.student, part=entry.part, device_ids=entry.devices)
+            for entry in state.students
+        ],
+        devices=[_device_status(device) for device in state.devices],
+        expected_accuracy=state.expected_accuracy,
+        answered=state.answered,
+        degraded=state.degraded,
+        refused=state.refused,
+        dropped_messages=state.dropped,
+        software_version=version,
+        uptime_seconds=uptime,
+    ).SerializeToString()
+
+
+def one_line(text: str) -> str:
+    """What someone else wrote, fit for a log line."""
+    return "".join(char if char.isprintable() else " " for char in text[:LONGEST_TEXT])
+
+
+def _partial(link: int, partial: nonn_pb2.Partial) -> events.Partial:
+    try:
+        logits = tensors.decode(partial.logits, nonn_pb2.FLOAT32, 2)
+    except ValueError:
+        logits = None
+    return events.Partial(link, partial.bundle_id, partial.work_id, partial.student, logits)
+
+
+def _refusal_reason(refusal: nonn_pb2.Refusal) -> str:
+    known = refusal.code in nonn_pb2.RefusalCode.values()
+    name = nonn_pb2.RefusalCode.Name(refusal.code) if known else str(refusal.code)
+    return f"{name}: {one_line(refusal.reason)}"
+
+
+def _device_status(device: DeviceStatus) -> nonn_pb2.DeviceStatus:
+    facts = device.facts
+    return nonn_pb2.DeviceStatus(
+        device_id=facts.device_id,
+        name=facts.name,
+        architecture=facts.architecture,
+        state=device.state.value,
+        assigned=device.assigned,
+        serving=device.serving,
+        last_seen_seconds=device.last_seen,
+        latency_seconds=device.latency,
+        completed=device.completed,
+        error=device.error,
+        memory_bytes=facts.memory_bytes,
+        cores=facts.cores,
+        speed=facts.speed,
+    )
