@@ -16,7 +16,7 @@ from aggregator.driver import Driver
 from aggregator.errors import ListenError, SettingsError
 from aggregator.settings import Settings
 from bundle import Bundle, InputError
-from protos import nonn_pb2
+from protos import REFUSED_KEY, nonn_pb2
 
 HELLO_SECONDS = 5.0
 FETCH_SECONDS = 120.0
@@ -170,7 +170,7 @@ async def _first_hello(context: Any) -> events.DeviceFacts:
 async def _abort(
     context: Any, code: grpc.StatusCode, message: str, metadata: tuple[tuple[str, str], ...] = ()
 ) -> NoReturn:
-    await context.abort(code, message, metadata)
+    await context.abort(code, message, ((REFUSED_KEY, "1"), *metadata))
     raise AssertionError("abort always raises")
 
 
