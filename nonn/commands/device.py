@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
+from nonn.commands import arguments
+
 HELP = "join a cluster as a device: fetch students from the aggregator and answer with partial logits"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--aggregator", metavar="HOST:PORT", default="127.0.0.1:7560", help="default: %(default)s"
-    )
+    arguments.add_address(parser)
     parser.add_argument("--name", help="shown in the status; default: this host's name")
     parser.add_argument(
         "--state",
@@ -21,18 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=1, metavar="N", help="computing one student; default: %(default)s"
     )
     parser.add_argument(
-        "--memory", type=int, metavar="MB", help="for students at the most; default: what is free at the start"
+        "--memory", type=int, metavar="MB", help="for students at the most; default: what is free"
     )
     parser.add_argument(
         "--give-up",
         type=float,
         metavar="SECONDS",
         help="end with code 10 when the aggregator is out of reach for so long; default: keep trying",
-    )
-    parser.add_argument(
-        "--insecure",
-        action="store_true",
-        help="send in plain text to an aggregator on another machine: for networks that you trust",
     )
 
 

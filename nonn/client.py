@@ -1,0 +1,133 @@
+"""Ask a cluster: `Client` from threads, `AsyncClient` from asyncio."""
+
+import time
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from numpy.typing import ArrayLike
+
+from nonn.cluster_status import ClusterStatus
+from nonn.exchange import CHANNEL_OPTIONS, Answer, Ask, Exchange, check_deadline
+from protos import nonn_pb2_grpc
+
+__all__ = ["Answer", "AsyncClient", "Client", "ClusterStatus"]
+
+T = TypeVar("T")
+DEADLINE = 2.0  # seconds
+
+
+class Client:
+    """A connection to a cluster, for any number of threads.
+
+        with Client("127.0.0.1:7560") as client:
+            answer = client.predict(images, deadline=0.5)
+            print(answer.labels, answer.missing, answer.expected_accuracy)
+
+    images: uint8, one [H, W, C], one [H, W] where the network takes one channel, or a batch [N, H, W, C].
+    Nothing is sent before the first call. An address on another machine needs `insecure=True`, since the
+    connection is in plain text; UsageError otherwise.
+
+    Every call has a deadline in seconds, and raises RequestRefused (its `code` says why, `retry_after` when
+    to ask again), ClusterUnreachable, or InputError for images that the network does not take.
+    """
+
+    def __init__(self, address: str, *, insecure: bool = False) -> None:
+        self._exchange = Exchange(address, insecure=insecure)
+        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._stub = nonn_pb2_grpc.InferenceStub(self._channel)
+
+    def predict(
+        self, images: ArrayLike, deadline: float = DEADLINE, *, strict: bool = False, bundle: str = ""
+    ) -> Answer:
+        """strict: rather be refused than have students missing. bundle: refuse any other than this id."""
+        return self._drive(self._exchange.predict(images, strict, bundle), deadline)
+
+    def status(self, deadline: float = DEADLINE) -> ClusterStatus:
+        """The cluster's bundle, students, devices and counts."""
+        return self._drive(self._exchange.status(), deadline)
+
+    def close(self) -> None:
+        """End the connection; calls under way fail. Safe to call again."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _drive(self, steps: Generator[Ask, Any, T], deadline: float) -> T:
+        end = time.monotonic() + check_deadline(deadline)
+        try:
+            ask = next(steps)
+            while True:
+                call = getattr(self._stub, ask.method)
+                try:
+                    response = call(ask.request, timeout=max(end - time.monotonic(), 0.0))
+                except grpc.RpcError as error:
+                    raise self._exchange.explain(error, deadline) from None
+                ask = steps.send(response)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+
+class AsyncClient:
+    """The asyncio twin of `Client`, with the same calls and errors.
+
+    async with AsyncClient("127.0.0.1:7560") as client:
+        answer = await client.predict(images, deadline=0.5)
+    """
+
+    def __init__(self, address: str, *, insecure: bool = False) -> None:
+        self._exchange = Exchange(address, insecure=insecure)
+        self._channel: grpc.aio.Channel | None = None
+
+    async def predict(
+        self, images: ArrayLike, deadline: float = DEADLINE, *, strict: bool = False, bundle: str = ""
+    ) -> Answer:
+        """strict: rather be refused than have students missing. bundle: refuse any other than this id."""
+        return await self._drive(self._exchange.predict(images, strict, bundle), deadline)
+
+    async def status(self, deadline: float = DEADLINE) -> ClusterStatus:
+        """The cluster's bundle, students, devices and counts."""
+        return await self._drive(self._exchange.status(), deadline)
+
+    async def close(self) -> None:
+        """End the connection; calls under way fail. Safe to call again."""
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _drive(self, steps: Generator[Ask, Any, T], deadline: float) -> T:
+        end = time.monotonic() + check_deadline(deadline)
+        stub = self._open()
+        try:
+            ask = next(steps)
+            while True:
+                call = getattr(stub, ask.method)
+                try:
+                    response = await call(ask.request, timeout=max(end - time.monotonic(), 0.0))
+                except grpc.RpcError as error:
+                    raise self._exchange.explain(error, deadline) from None
+                ask = steps.send(response)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+    def _open(self) -> Any:
+        if self._channel is None:  # not earlier: an aio channel belongs to the loop that runs when it is made
+            self._channel = grpc.aio.insecure_channel(self._exchange.address, options=CHANNEL_OPTIONS)
+            self._stub = nonn_pb2_grpc.InferenceStub(self._channel)
+        return self._stub

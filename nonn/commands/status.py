@@ -1,0 +1,108 @@
+"""`nonn status`: a cluster's students and devices."""
+
+import argparse
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from nonn.commands import arguments
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nonn.cluster_status import ClusterStatus
+
+HELP = "show a cluster's students and devices"
+
+_COLOURS = {"serving": "green", "suspect": "red", "leaving": "yellow", "loading": "yellow"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_address(parser)
+    arguments.add_deadline(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from nonn.client import Client
+
+    with Client(args.aggregator, insecure=args.insecure) as client:
+        status = client.status(args.deadline)
+    if args.json:
+        print(json.dumps(_as_json(status), indent=2))
+    else:
+        _show(status)
+    return 0
+
+
+def _as_json(status: "ClusterStatus") -> dict[str, object]:
+    values = asdict(status)
+    if math.isnan(status.expected_accuracy):  # JSON has no NaN
+        values["expected_accuracy"] = None
+    return values
+
+
+def _show(status: "ClusterStatus") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    size = "x".join(map(str, status.input.shape))
+    console.print(
+        f"bundle [bold]{escape(status.bundle_name)}[/] {status.bundle[:12]}: {size} images, "
+        f"{len(status.labels)} classes, {len(status.students)} students; "
+        f"up {_duration(status.uptime_seconds)}, version {escape(status.software_version)}"
+    )
+    served = sum(1 for student in status.students if student.device_ids)
+    accuracy = "nobody serves" if not served else f"expected accuracy {status.expected_accuracy:.1%}"
+    console.print(f"{served} of {len(status.students)} students served: {accuracy}")
+    console.print(
+        f"{status.answered} requests answered, {status.degraded} of them degraded; {status.refused} refused; "
+        f"{status.dropped_messages} messages dropped"
+    )
+    console.print(_students(status))
+    console.print(_devices(status))
+
+
+def _students(status: "ClusterStatus") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    names = {device.device_id: device.name for device in status.devices}
+    table = Table("student", "part", "served by")
+    for student in status.students:
+        hosts = ", ".join(escape(names.get(one, one[:8])) for one in student.device_ids)
+        table.add_row(str(student.student), str(student.part), hosts or "[red]nobody[/]")
+    return table
+
+
+def _devices(status: "ClusterStatus") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        "device", "id", "state", "students", "latency", "completed", "seen", "machine", "latest error"
+    )
+    for device in status.devices:
+        colour = _COLOURS.get(device.state, "default")
+        waiting = sorted(set(device.assigned) - set(device.serving))
+        students = [*map(str, device.serving), *(f"({student})" for student in waiting)]
+        table.add_row(
+            escape(device.name),
+            escape(device.device_id[:8]),
+            f"[{colour}]{device.state}[/]",
+            " ".join(students),
+            f"{device.latency_seconds * 1000:.1f} ms",
+            str(device.completed),
+            f"{device.last_seen_seconds:.1f} s ago",
+            f"{escape(device.architecture)}, {device.cores} cores, {device.memory_bytes / 1e6:.0f} MB",
+            escape(device.error),
+        )
+    return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

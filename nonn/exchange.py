@@ -1,0 +1,159 @@
+"""What a client and a cluster say to one another, without the saying: both clients drive these steps."""
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import grpc
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bundle import InputError, InputSpec
+from nonn.cluster_status import ClusterStatus, read_status
+from nonn.errors import ClusterUnreachable, NonnError, RequestRefused, UsageError
+from protos import REFUSED_KEY, endpoints, nonn_pb2, tensors
+
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+    ("grpc.enable_http_proxy", 0),  # a proxy meant for the web would break a cluster
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),  # an aggregator that is back is noticed soon
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a cluster answered for N images.
+
+    logits: float32 [N, classes]. labels: the most likely class's name, for each image. answered, missing: the
+    students whose partial logits are in the logits, and the others. degraded: some student is missing.
+    expected_accuracy: of exactly these students on the bundle's validation images, 0 to 1. bundle: its id.
+    """
+
+    logits: NDArray[np.float32]
+    labels: tuple[str, ...]
+    answered: tuple[int, ...]
+    missing: tuple[int, ...]
+    degraded: bool
+    expected_accuracy: float
+    bundle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call that the driver makes; what comes back is sent into the steps."""
+
+    method: Literal["Predict", "Status"]
+    request: Any
+
+
+class Exchange:
+    """One cluster's address, and what it said about its bundle. For any number of threads."""
+
+    def __init__(self, address: str, *, insecure: bool) -> None:
+        """Raises UsageError for an address that is none, or elsewhere without `insecure`."""
+        try:
+            endpoints.check_plain(address, insecure)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        self.address = address
+        self._known: ClusterStatus | None = None  # frozen, and replaced as a whole
+
+    def status(self) -> Generator[Ask, Any, ClusterStatus]:
+        response = yield Ask("Status", nonn_pb2.StatusRequest())
+        try:
+            self._known = read_status(response)
+        except ValueError as error:
+            raise self._nonsense(error) from None
+        return self._known
+
+    def predict(self, images: ArrayLike, strict: bool, bundle: str) -> Generator[Ask, Any, Answer]:
+        """Ask for labels and shape once for each bundle; images are checked before they are sent."""
+        array = as_uint8(images)
+        known = self._known or (yield from self.status())
+        try:
+            batch = as_batch(array, known.input)
+        except InputError:
+            known = yield from self.status()  # the cluster may serve another bundle by now
+            batch = as_batch(array, known.input)
+        request = nonn_pb2.PredictRequest(images=tensors.encode(batch), strict=strict, bundle_id=bundle)
+        response = yield Ask("Predict", request)
+        if response.bundle_id != known.bundle:
+            known = yield from self.status()
+        if response.bundle_id != known.bundle:
+            raise RequestRefused("the cluster changed its bundle meanwhile: ask again", code="ABORTED")
+        try:
+            return _read_answer(response, known.labels, len(batch))
+        except ValueError as error:
+            raise self._nonsense(error) from None
+
+    def explain(self, error: Any, deadline: float) -> NonnError:
+        """What a failed call means to the caller."""
+        code, details = error.code(), " ".join((error.details() or "").split())
+        metadata = dict(error.trailing_metadata() or ())
+        if REFUSED_KEY not in metadata:
+            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return ClusterUnreachable(f"the aggregator at {self.address} said nothing for {deadline:g} s")
+            if code is grpc.StatusCode.UNAVAILABLE:
+                reason = details.rpartition(": ")[2]
+                return ClusterUnreachable(
+                    f"cannot reach the aggregator at {self.address} ({reason}): "
+                    "start it, or check the address"
+                )
+            if code is grpc.StatusCode.UNIMPLEMENTED:
+                details = f"what answers at {self.address} is no NoNN aggregator"
+        retry = str(metadata.get("retry-after-ms", ""))
+        seconds = int(retry) / 1000 if retry.isascii() and retry.isdigit() else None
+        return RequestRefused(f"refused: {details}", code=code.name, retry_after=seconds)
+
+    def _nonsense(self, error: ValueError) -> RequestRefused:
+        return RequestRefused(f"{self.address} sent no valid answer: {error}", code="INTERNAL")
+
+
+def check_deadline(seconds: float) -> float:
+    """ValueError unless it is a positive, finite number."""
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"deadline must be a positive number of seconds, not {seconds}")
+    return seconds
+
+
+def as_uint8(images: ArrayLike) -> NDArray[np.uint8]:
+    """Raises InputError for anything but uint8, with the way to get there."""
+    try:
+        array = np.asarray(images)
+    except ValueError:
+        raise InputError("images must be an array, all of one shape") from None
+    if array.dtype == np.uint8:
+        return array
+    advice = ""
+    if np.issubdtype(array.dtype, np.floating):
+        advice = "; if they are between 0 and 1: (images * 255).round().astype(numpy.uint8)"
+    raise InputError(f"images must be uint8, 0 to 255, not normalised; found {array.dtype}{advice}")
+
+
+def as_batch(array: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
+    """[N, H, W, C] from that, from one image [H, W, C], or [H, W] of one channel. Raises InputError."""
+    if array.ndim == 2 and spec.channels == 1:
+        array = array[:, :, np.newaxis]
+    if array.ndim == 3:
+        array = array[np.newaxis]
+    spec.check(array)
+    return array
+
+
+def _read_answer(response: nonn_pb2.PredictResponse, labels: tuple[str, ...], images: int) -> Answer:
+    logits = tensors.decode(response.logits, nonn_pb2.FLOAT32, 2)
+    if logits.shape != (images, len(labels)):
+        raise ValueError(f"logits of shape {list(logits.shape)} for {images} images of {len(labels)} classes")
+    return Answer(
+        logits=logits,
+        labels=tuple(labels[index] for index in logits.argmax(axis=1)),
+        answered=tuple(response.answered),
+        missing=tuple(response.missing),
+        degraded=response.degraded,
+        expected_accuracy=response.expected_accuracy,
+        bundle=response.bundle_id,
+    )
