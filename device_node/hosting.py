@@ -57,10 +57,11 @@ class Hosting:
             log.warning("student %d is not served: %s", assigned.student, error)
             ready.error = str(error)
             return ready
+        if assigned.student not in self.serving:
+            log.info("serving student %d of bundle %s", assigned.student, self.bundle_id[:12])
         self._loaded[assigned.sha256] = self.serving[assigned.student] = student
         ready.self_test_passed = True
         ready.load_seconds = time.monotonic() - started
-        log.info("serving student %d of bundle %s", assigned.student, self.bundle_id[:12])
         return ready
 
     async def _load(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> Student:

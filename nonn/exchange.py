@@ -97,7 +97,7 @@ class Exchange:
         if REFUSED_KEY not in metadata:
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return ClusterUnreachable(f"the aggregator at {self.address} said nothing for {deadline:g} s")
-            if code is grpc.StatusCode.UNAVAILABLE:
+            if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
                 reason = details.rpartition(": ")[2]
                 return ClusterUnreachable(
                     f"cannot reach the aggregator at {self.address} ({reason}): "

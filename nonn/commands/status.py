@@ -52,25 +52,31 @@ def _show(status: "ClusterStatus") -> None:
     console.print(
         f"bundle [bold]{escape(status.bundle_name)}[/] {status.bundle[:12]}: {size} images, "
         f"{len(status.labels)} classes, {len(status.students)} students; "
-        f"up {_duration(status.uptime_seconds)}, version {escape(status.software_version)}"
+        f"up {_duration(status.uptime_seconds)}, version {escape(status.software_version)}",
+        soft_wrap=True,
     )
     served = sum(1 for student in status.students if student.device_ids)
     accuracy = "nobody serves" if not served else f"expected accuracy {status.expected_accuracy:.1%}"
     console.print(f"{served} of {len(status.students)} students served: {accuracy}")
     console.print(
         f"{status.answered} requests answered, {status.degraded} of them degraded; {status.refused} refused; "
-        f"{status.dropped_messages} messages dropped"
+        f"{status.dropped_messages} messages dropped",
+        soft_wrap=True,
     )
     console.print(_students(status))
     console.print(_devices(status))
+    for device in status.devices:
+        if device.error:
+            console.print(f"latest error of {escape(device.name)}: {escape(device.error)}", soft_wrap=True)
 
 
 def _students(status: "ClusterStatus") -> "Table":
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
     names = {device.device_id: device.name for device in status.devices}
-    table = Table("student", "part", "served by")
+    table = Table("student", "part", "served by", box=SIMPLE_HEAD)
     for student in status.students:
         hosts = ", ".join(escape(names.get(one, one[:8])) for one in student.device_ids)
         table.add_row(str(student.student), str(student.part), hosts or "[red]nobody[/]")
@@ -78,26 +84,24 @@ def _students(status: "ClusterStatus") -> "Table":
 
 
 def _devices(status: "ClusterStatus") -> "Table":
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        "device", "id", "state", "students", "latency", "completed", "seen", "machine", "latest error"
-    )
+    table = Table("device", "state", "students", "latency", "seen", "works", "machine", box=SIMPLE_HEAD)
+    table.columns[0].overflow = "fold"
     for device in status.devices:
         colour = _COLOURS.get(device.state, "default")
         waiting = sorted(set(device.assigned) - set(device.serving))
         students = [*map(str, device.serving), *(f"({student})" for student in waiting)]
         table.add_row(
             escape(device.name),
-            escape(device.device_id[:8]),
             f"[{colour}]{device.state}[/]",
             " ".join(students),
-            f"{device.latency_seconds * 1000:.1f} ms",
-            str(device.completed),
+            f"{device.latency_seconds * 1000:.1f} ms" if device.completed else "",
             f"{device.last_seen_seconds:.1f} s ago",
-            f"{escape(device.architecture)}, {device.cores} cores, {device.memory_bytes / 1e6:.0f} MB",
-            escape(device.error),
+            str(device.completed),
+            f"{escape(device.architecture)} x{device.cores}",
         )
     return table
 
