@@ -1,0 +1,62 @@
+"""From a teacher and data to a bundle of distilled students.
+
+    from pathlib import Path
+    from student_builder import RichProgress, build, load_experiment
+
+    bundle = build(load_experiment(Path("experiments/digits.toml")), progress=RichProgress())
+
+Names load when they are first used: torch takes seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from student_builder.data import Dataset, load_data
+    from student_builder.errors import DataError, ExperimentError, TeacherError
+    from student_builder.evaluation import Evaluation, evaluate, plot
+    from student_builder.experiment import Experiment, load_experiment
+    from student_builder.pipeline import build, run_step
+    from student_builder.progress import Progress, RichProgress, Silent
+
+_PLACES = {
+    "build": "pipeline",
+    "run_step": "pipeline",
+    "Dataset": "data",
+    "load_data": "data",
+    "DataError": "errors",
+    "ExperimentError": "errors",
+    "TeacherError": "errors",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "plot": "evaluation",
+    "Experiment": "experiment",
+    "load_experiment": "experiment",
+    "Progress": "progress",
+    "RichProgress": "progress",
+    "Silent": "progress",
+}
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Evaluation",
+    "Experiment",
+    "ExperimentError",
+    "Progress",
+    "RichProgress",
+    "Silent",
+    "TeacherError",
+    "build",
+    "evaluate",
+    "load_data",
+    "load_experiment",
+    "plot",
+    "run_step",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'student_builder' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"student_builder.{_PLACES[name]}"), name)

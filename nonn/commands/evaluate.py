@@ -1,0 +1,76 @@
+"""`nonn evaluate`: the accuracy of every subset of a bundle's students."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bundle import Bundle
+    from student_builder import Evaluation
+
+HELP = "measure the accuracy of every subset of a bundle's students"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run a bundle's students on data, merge every subset of them, and tell mean, worst and best accuracy "
+        "by the number of students lost. Saves all subsets as JSON and a plot beside it."
+    )
+    parser.epilog = "example: nonn evaluate samples/cifar100 --data npz:cifar100.npz"
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="digits, npz:PATH, folder:PATH or torchvision:NAME (default: the bundle's own, if no path)",
+    )
+    parser.add_argument(
+        "--split", choices=("test", "validation", "train"), default="test", help="default: test"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.json", help="default: runs/NAME/evaluation-SPLIT.json"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def run(args: argparse.Namespace) -> int:
+    from bundle import Bundle
+    from student_builder import RichProgress, evaluate, plot
+
+    bundle = Bundle.load(args.bundle)
+    evaluation = evaluate(bundle, args.data or _own_source(bundle), args.split, RichProgress())
+    output = args.output or Path("runs") / bundle.manifest.name / f"evaluation-{args.split}.json"
+    picture = output.with_suffix(".png")
+    evaluation.save(output)
+    plot(evaluation, picture)
+    if args.json:
+        print(json.dumps({**evaluation.to_dict(), "saved": [str(output), str(picture)]}))
+    else:
+        _show(evaluation)
+        print(f"saved {output} and {picture}")
+    return 0
+
+
+def _own_source(bundle: "Bundle") -> str:
+    from student_builder import DataError
+
+    data = bundle.manifest.experiment.get("data")
+    source = data.get("source") if isinstance(data, dict) else None
+    if isinstance(source, str) and (source == "digits" or source.startswith("torchvision:")):
+        return source
+    raise DataError(f"the bundle {bundle.path} brings no data: name some with --data, for example npz:PATH")
+
+
+def _show(evaluation: "Evaluation") -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{evaluation.bundle.manifest.name}, {evaluation.images:,} {evaluation.split} images"
+    table = Table("lost", "subsets", "mean", "worst", "best", title=title, box=SIMPLE_HEAD)
+    for column in table.columns:
+        column.justify = "right"
+    for row in evaluation.by_lost:
+        accuracies = (f"{100 * value:.2f} %" for value in (row.mean, row.worst, row.best))
+        table.add_row(str(row.lost), str(row.subsets), *accuracies)
+    Console(highlight=False).print(table)

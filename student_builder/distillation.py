@@ -1,0 +1,170 @@
+"""Students imitate their parts of the teacher. All of them share each batch and each pass of the teacher."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from partitioner import Partition
+from student_builder.experiment import StudentsSection
+from student_builder.networks import Student
+from student_builder.precision import autocast, channels_last
+from student_builder.teacher import Teacher
+from student_builder.training import Pixels, Step, accuracy
+
+EVALUATION_BATCH = 500
+
+
+class Ensemble(nn.Module):
+    """The undivided network: all students, merged as the aggregator merges when nobody is missing."""
+
+    bias: Tensor
+
+    def __init__(self, students: Sequence[Student], student_parts: Sequence[int], bias: Tensor) -> None:
+        super().__init__()
+        self.students = nn.ModuleList(students)
+        self.student_parts = tuple(student_parts)
+        self.register_buffer("bias", bias.clone())
+
+    def student(self, index: int) -> Student:
+        member = self.students[index]
+        assert isinstance(member, Student)
+        return member
+
+    def partials(self, images: Tensor) -> Tensor:
+        """Partial logits [S, N, classes] of normalised images [N, C, H, W]."""
+        members = [self.student(index) for index in range(len(self.students))]
+        return torch.stack([member.partial_logits(member(images)) for member in members])
+
+    def merge(self, partials: Tensor) -> Tensor:
+        """b + sum over parts of the mean over replicas: [S, N, classes] -> [N, classes]."""
+        replicas = torch.bincount(torch.tensor(self.student_parts))
+        shares = torch.tensor([1.0 / replicas[part] for part in self.student_parts])
+        merged: Tensor = self.bias + torch.einsum("s,snk->nk", shares, partials)
+        return merged
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.merge(self.partials(images))
+
+
+def build_ensemble(
+    section: StudentsSection,
+    teacher: Teacher,
+    partition: Partition,
+    channels: int,
+    nonnegative: bool,
+    seed: int,
+) -> Ensemble:
+    """Untrained students, student i on part i mod M, each initialised differently."""
+    parts = [i % len(partition.parts) for i in range(section.count)]
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        students = [
+            Student(
+                section.architecture, channels, teacher.weight[:, list(partition.parts[part])], nonnegative
+            )
+            for part in parts
+        ]
+    return channels_last(Ensemble(students, parts, teacher.bias))
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What one pass of the teacher gives all students of a batch."""
+
+    logits: Tensor
+    """[N, classes]"""
+    features: tuple[Tensor, ...]
+    """The pooled features of each part, [N, part width]."""
+    part_logits: Tensor
+    """The teacher's own partial logits, [N, M, classes]."""
+
+
+def make_targets(teacher: Teacher, partition: Partition, images: Tensor) -> Targets:
+    pooled, logits = teacher(images)
+    features = tuple(pooled[:, list(part)] for part in partition.parts)
+    columns = [teacher.weight[:, list(part)] for part in partition.parts]
+    part_logits = torch.stack([functional.linear(f, w) for f, w in zip(features, columns, strict=True)], 1)
+    return Targets(logits, features, part_logits)
+
+
+def student_loss(
+    section: StudentsSection, student: Student, part: int, batch: "Batch", kept: Tensor, bias: Tensor
+) -> Tensor:
+    """Distillation + cross-entropy on hybrid logits, + transfer of the normalised features.
+
+    A softmax needs whole logits, which one student does not have. Its hybrid logits are its own partial
+    logits plus the teacher's for the other parts, each of those kept with probability `keep_parts`, so that a
+    student learns both to fit among the others and to do without them. kept: 0 or 1, [N, M]; the student's
+    own part counts as 0.
+
+    Distillation: T^2 KL(teacher || student) at temperature T, batch mean (Hinton et al., arXiv 1503.02531).
+    Feature transfer: |f/|f| - t/|t||^2, mean over the batch (NoNN, arXiv 1907.11804).
+    """
+    targets, temperature = batch.targets, section.temperature
+    with autocast():
+        features = student(batch.images)
+    features = features.float()
+    others = kept.clone()
+    others[:, part] = 0
+    hybrid = bias + student.partial_logits(features) + torch.einsum("nm,nmk->nk", others, targets.part_logits)
+    divergence = functional.kl_div(
+        functional.log_softmax(hybrid / temperature, 1),
+        functional.log_softmax(targets.logits / temperature, 1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    difference = functional.normalize(features, dim=1) - functional.normalize(targets.features[part], dim=1)
+    return (
+        section.distillation * temperature**2 * divergence
+        + section.cross_entropy * functional.cross_entropy(hybrid, batch.labels)
+        + section.feature_transfer * difference.square().sum(1).mean()
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    images: Tensor
+    labels: Tensor
+    targets: Targets
+
+
+@contextmanager
+def distillation_step(
+    section: StudentsSection, ensemble: Ensemble, teacher: Teacher, partition: Partition
+) -> Iterator[Step]:
+    """Forward and backward of every student on one pass of the teacher.
+
+    Students are independent, so each core trains one at a time with single-threaded operators: no core
+    waits for another inside an operator, and the result does not depend on the number of cores.
+    """
+    cores = ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
+    with cores:
+
+        def train_one(index: int, batch: Batch, kept: Tensor) -> float:
+            student, part = ensemble.student(index), ensemble.student_parts[index]
+            loss = student_loss(section, student, part, batch, kept, ensemble.bias)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.item()
+
+        def step(images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
+            batch = Batch(images, labels, make_targets(teacher, partition, images))
+            shape = section.count, len(images), len(partition.parts)
+            kept = (torch.rand(shape, generator=generator) < section.keep_parts).float()
+            losses = cores.map(train_one, range(section.count), [batch] * section.count, kept)
+            return sum(losses) / section.count
+
+        yield step
+
+
+@torch.no_grad()
+def ensemble_accuracy(ensemble: Ensemble, pixels: Pixels) -> float:
+    """Top-1 accuracy of all students together, 0..1."""
+    ensemble.eval()
+    with autocast():
+        logits = torch.cat([ensemble(images).float() for images, _ in pixels.batches(EVALUATION_BATCH)])
+    return accuracy(logits, torch.from_numpy(pixels.labels))

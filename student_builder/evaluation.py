@@ -1,0 +1,135 @@
+"""A bundle judged on data: the accuracy of every subset of its students, as a table and as a plot."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle import Bundle, LossSummary, accuracy_by_lost, subset_accuracy, subset_members
+from student_builder.data import Dataset, load_data, split_validation
+from student_builder.errors import DataError
+from student_builder.files import write_file, write_json
+from student_builder.onnx_export import run_students
+from student_builder.progress import Progress, Silent
+
+Split = Literal["test", "validation", "train"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracies of one bundle on one split, by subset mask (bit i = student i answers) [2^S]; [0] is NaN."""
+
+    bundle: Bundle
+    source: str
+    split: Split
+    images: int
+    accuracy: NDArray[np.float32]
+
+    @property
+    def by_lost(self) -> tuple[LossSummary, ...]:
+        return accuracy_by_lost(self.accuracy)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values: mean, worst and best by the number of lost students, then every subset."""
+        summaries = (asdict(summary) for summary in self.by_lost)
+        return {
+            "bundle": self.bundle.manifest.id,
+            "name": self.bundle.manifest.name,
+            "data": self.source,
+            "split": self.split,
+            "images": self.images,
+            "fill": self.bundle.manifest.fill,
+            "by_lost": {str(summary.pop("lost")): summary for summary in summaries},
+            "every_subset": [
+                {"answering": list(subset_members(mask)), "accuracy": float(self.accuracy[mask])}
+                for mask in range(1, len(self.accuracy))
+            ],
+        }
+
+    def save(self, path: Path) -> None:
+        write_json(path, self.to_dict())
+
+
+def evaluate(
+    bundle: Bundle, source: str, split: Split = "test", progress: Progress | None = None
+) -> Evaluation:
+    """Run every student of a bundle by ONNX Runtime and merge every subset of their partial logits.
+
+    source: as in an experiment's data.source, paths relative to the working folder.
+
+    Raises:
+        DataError: where the data cannot be read or is not of the bundle's kind.
+    """
+    progress = progress or Silent()
+    data = load_data(source)
+    if data.label_names != bundle.manifest.labels:
+        raise DataError(
+            f"{source} and the bundle {bundle.manifest.name} name different classes: "
+            "evaluate on data of the same kind"
+        )
+    images, labels = _select(bundle, data, split)
+    bundle.manifest.input.check(images)
+    students = range(len(bundle.manifest.students))
+    partials = []
+    with progress.task("run the students", len(students)) as task:
+        for partial in run_students([bundle.student_bytes(student) for student in students], images):
+            partials.append(partial)
+            task.advance()
+    subsets = 2 ** len(students) - 1
+    with progress.task("merge every subset", subsets) as task:
+        accuracy = subset_accuracy(bundle.merger, np.stack(partials), labels, task.advance)
+    return Evaluation(bundle, source, split, len(images), accuracy)
+
+
+def _select(bundle: Bundle, data: Dataset, split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    if split == "test":
+        return data.test_images, data.test_labels
+    try:
+        section = bundle.manifest.experiment["data"]
+        held_back = int(section["validation"]), int(section["validation_seed"])
+    except (KeyError, TypeError, ValueError):
+        raise DataError(
+            "the bundle does not say which images were held back: only --split test is known"
+        ) from None
+    train, validation = split_validation(len(data.train_images), *held_back)
+    index = train if split == "train" else validation
+    return data.train_images[index], data.train_labels[index]
+
+
+def plot(evaluation: Evaluation, path: Path) -> None:
+    """Accuracy against lost students: mean, and the range over all subsets; PNG or SVG by the suffix."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib import pyplot
+
+    summaries = evaluation.by_lost
+    lost = [summary.lost for summary in summaries]
+    mean, worst, best = ([100 * getattr(s, key) for s in summaries] for key in ("mean", "worst", "best"))
+    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    axes.fill_between(lost, worst, best, alpha=0.2, color="tab:blue", label="worst to best subset")
+    axes.plot(lost, mean, "o-", color="tab:blue", label="mean over all subsets")
+    for x, y in zip(lost, mean, strict=True):
+        axes.annotate(f"{y:.1f}", (x, y), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8)
+    teacher = evaluation.bundle.manifest.teacher_accuracy
+    if teacher is not None:
+        label = f"teacher, {100 * teacher:.1f} % (validation)"
+        axes.axhline(100 * teacher, color="tab:gray", linestyle="--", linewidth=1, label=label)
+    manifest = evaluation.bundle.manifest
+    axes.set(
+        title=f"{manifest.name}: {len(manifest.students)} students, {manifest.parts} parts, "
+        f"{evaluation.images:,} {evaluation.split} images",
+        xlabel="students lost",
+        ylabel="top-1 accuracy, %",
+        xticks=lost,
+    )
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", frameon=False)
+    try:
+        write_file(path, lambda temporary: figure.savefig(temporary, dpi=150))
+    finally:
+        pyplot.close(figure)

@@ -1,0 +1,164 @@
+"""One experiment is one short TOML file. docs/reference/experiment.md shows every key."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bundle import MAX_STUDENTS, Fill
+from partitioner import Method, Weight
+from student_builder.errors import ExperimentError
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSection(Section):
+    source: str
+    """digits, npz:PATH, folder:PATH or torchvision:NAME; paths count from the experiment file."""
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    """Per channel, of pixels / 255, as the teacher was trained; from the training images when left out."""
+    validation: Positive | None = None
+    """Images held back from the training split for every choice; a tenth when left out."""
+    validation_seed: int = 1
+
+
+class Schedule(Section):
+    """One-cycle training: SGD with Nesterov momentum, rising to the peak rate, then a cosine to zero."""
+
+    epochs: Positive = 30
+    batch_size: Positive = 256
+    learning_rate: Annotated[float, Field(gt=0)] = 0.2
+    warmup: Share = 0.2
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    crop_padding: Annotated[int, Field(ge=0)] = 4
+    flip: bool = True
+    cutout: Annotated[int, Field(ge=0)] = 0
+    small_epochs: Annotated[int, Field(ge=0)] = 0
+    """The first epochs train on random crops of `small_size` instead of whole images: cheaper."""
+    small_size: Positive | None = None
+
+    @model_validator(mode="after")
+    def _small_epochs_have_a_size(self) -> Self:
+        if self.small_epochs and self.small_size is None:
+            raise ValueError("small_epochs needs small_size")
+        return self
+
+
+class TeacherSection(Section):
+    module: str
+    """path/to/module.py:Class or package.module:Class."""
+    arguments: dict[str, Any] = {}
+    weights: str | None = None
+    features: str | None = None
+    classifier: str | None = None
+    train: Schedule | None = None
+    """Train this architecture instead of loading weights."""
+
+    @model_validator(mode="after")
+    def _weights_or_training(self) -> Self:
+        if (self.weights is None) == (self.train is None):
+            raise ValueError("give either weights = PATH or a [teacher.train] table")
+        return self
+
+
+class PartitionSection(Section):
+    method: Method = "eigenvector"
+    parts: Positive | None = None
+    sizes: tuple[Positive, ...] | None = None
+    weights: Weight = "coactivation"
+    images: Positive = 10_000
+    """At most this many training images are looked at for the filter graph."""
+
+    @model_validator(mode="after")
+    def _parts_or_sizes(self) -> Self:
+        if (self.parts is None) == (self.sizes is None):
+            raise ValueError("give either parts = NUMBER or sizes = [...]")
+        return self
+
+    @property
+    def part_count(self) -> int:
+        return self.parts if self.sizes is None else len(self.sizes)  # type: ignore[return-value]
+
+
+class StudentsSection(Schedule):
+    count: Annotated[int, Field(gt=0, le=MAX_STUDENTS)]
+    architecture: str = "wrn-16-1"
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    distillation: Annotated[float, Field(ge=0)] = 0.9
+    cross_entropy: Annotated[float, Field(ge=0)] = 0.1
+    feature_transfer: Annotated[float, Field(ge=0)] = 20.0
+    keep_parts: Share = 0.5
+    """With which probability the teacher stands in for each other part while a student trains."""
+
+
+class MergeSection(Section):
+    fill: Fill = "ridge"
+    images: Positive = 10_000
+    """At most this many training images are looked at for the moments that fill lost parts in."""
+
+
+class Experiment(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = 0
+    data: DataSection
+    teacher: TeacherSection
+    partition: PartitionSection
+    students: StudentsSection
+    merge: MergeSection = MergeSection()
+    base: Path = Field(default=Path(), exclude=True)
+    """The folder that relative paths in the file count from."""
+
+    @model_validator(mode="after")
+    def _every_part_has_a_student(self) -> Self:
+        if self.students.count < self.partition.part_count:
+            raise ValueError(
+                f"{self.students.count} students cannot cover {self.partition.part_count} parts: "
+                "raise students.count or lower partition.parts"
+            )
+        return self
+
+    def resolve(self, path: str) -> Path:
+        return self.base / Path(path).expanduser()
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file.
+
+    Raises:
+        ExperimentError: naming the file, the key and what is allowed there.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExperimentError(f"there is no experiment file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{path} is not valid TOML: {error}") from error
+    if "base" in table:
+        raise ExperimentError(f"{path}: base: unknown key")
+    try:
+        return Experiment.model_validate({"name": path.stem, **table, "base": path.resolve().parent})
+    except ValidationError as error:
+        raise ExperimentError(f"{path}: {_one_line(error)}") from error
+
+
+def _one_line(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        where = ".".join(str(key) for key in problem["loc"])
+        what = (
+            "unknown key"
+            if problem["type"] == "extra_forbidden"
+            else problem["msg"].removeprefix("Value error, ")
+        )
+        problems.append(f"{where}: {what}" if where else what)
+    return "; ".join(problems)

@@ -1,0 +1,207 @@
+"""The steps of a build: teacher -> partition -> students. Each reads what the one before left."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from partitioner import GraphAccumulator, Partition, draw, partition, report
+from student_builder.distillation import (
+    EVALUATION_BATCH,
+    Ensemble,
+    build_ensemble,
+    distillation_step,
+    ensemble_accuracy,
+)
+from student_builder.errors import ExperimentError, TeacherError
+from student_builder.experiment import Schedule
+from student_builder.files import read_tensors, write_tensors
+from student_builder.precision import autocast, channels_last
+from student_builder.progress import Progress
+from student_builder.teacher import Teacher, build_network, find_teacher, load_weights
+from student_builder.training import Pixels, Trainer
+from student_builder.workspace import Workspace, read_report, write_report
+
+LABEL_SMOOTHING = 0.1
+
+
+def obtain_teacher(workspace: Workspace, progress: Progress) -> Teacher:
+    """The user's teacher, loaded or trained, checked against the data; its accuracy goes into a report.
+
+    Raises:
+        TeacherError, DataError: one line each, before anything long starts.
+    """
+    section = workspace.experiment.teacher
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(workspace.experiment.seed)
+        network = build_network(section.module, section.arguments, workspace.experiment.base)
+    if section.weights is not None:
+        load_weights(network, workspace.experiment.resolve(section.weights))
+    probe, _ = workspace.validation.batch(slice(0, 4))
+    teacher = find_teacher(network, probe, section.features, section.classifier)
+    if teacher.classes != workspace.dataset.classes:
+        raise TeacherError(
+            f"the teacher tells {teacher.classes} classes apart and the data has "
+            f"{workspace.dataset.classes}: they must be the same"
+        )
+    channels_last(network)
+    if read_report(workspace.teacher_report, workspace.teacher_fingerprint) is None:
+        training = (
+            {} if section.train is None else _train_teacher(workspace, teacher, section.train, progress)
+        )
+        _report_teacher(workspace, teacher, training, progress)
+    elif section.train is not None:
+        load_weights(network, workspace.teacher_weights)
+    network.eval()
+    return teacher
+
+
+def _train_teacher(
+    workspace: Workspace, teacher: Teacher, schedule: Schedule, progress: Progress
+) -> dict[str, Any]:
+    network = teacher.network
+
+    def step(images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
+        with autocast():
+            logits = network(images)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    trainer = Trainer(
+        network,
+        schedule,
+        workspace.train,
+        seed=workspace.experiment.seed,
+        state_file=workspace.teacher_state,
+        fingerprint=workspace.teacher_fingerprint,
+    )
+    result = trainer.run(
+        "train the teacher", step, lambda: teacher_accuracy(teacher, workspace.validation), progress
+    )
+    write_tensors(workspace.teacher_weights, network.state_dict(), {})
+    workspace.teacher_state.unlink(missing_ok=True)
+    return result
+
+
+def _report_teacher(
+    workspace: Workspace, teacher: Teacher, training: dict[str, Any], progress: Progress
+) -> None:
+    accuracy = teacher_accuracy(teacher, workspace.validation)
+    facts = {
+        "validation_accuracy": accuracy,
+        "features": teacher.features,
+        "classifier": teacher.classifier,
+        "filters": teacher.filters,
+        "training": training,
+    }
+    write_report(workspace.teacher_report, workspace.teacher_fingerprint, facts)
+    progress.note(
+        f"teacher: {accuracy:.1%} of {len(workspace.validation)} validation images; "
+        f"{teacher.filters} filters in {teacher.features!r}, classifier {teacher.classifier!r}"
+    )
+
+
+def teacher_accuracy(teacher: Teacher, pixels: Pixels) -> float:
+    """Top-1 accuracy, 0..1."""
+    teacher.network.eval()
+    right = sum(int((teacher(x)[1].argmax(1) == y).sum()) for x, y in pixels.batches(EVALUATION_BATCH))
+    return right / len(pixels)
+
+
+def partition_filters(workspace: Workspace, teacher: Teacher, progress: Progress) -> Partition:
+    """Split the teacher's filters by the graph of their activations on training images; draw the graph."""
+    found = load_partition(workspace)
+    if found is not None:
+        return found
+    section = workspace.experiment.partition
+    graph_builder = GraphAccumulator(teacher.filters, section.weights)
+    images = workspace.train.first(section.images)
+    lowest = 0.0
+    with progress.task("watch the filters", len(images)) as task:
+        for batch, _ in images.batches(EVALUATION_BATCH):
+            pooled, _ = teacher(batch)
+            lowest = min(lowest, float(pooled.min()))
+            graph_builder.add(pooled.numpy())
+            task.advance(len(batch))
+    graph = graph_builder.graph()
+    parts = partition(
+        graph, section.method, parts=section.parts, sizes=section.sizes, seed=workspace.experiment.seed
+    )
+    quality = report(graph, parts)
+    workspace.picture.parent.mkdir(parents=True, exist_ok=True)
+    graph.save(workspace.graph_file)
+    draw(graph, parts, workspace.picture)
+    facts = {"partition": parts.to_dict(), "report": quality.to_dict(), "nonnegative": lowest >= 0}
+    write_report(workspace.partition_file, workspace.partition_fingerprint, facts)
+    progress.note(
+        f"partition: {parts.method}, sizes {', '.join(map(str, parts.sizes))}, cut {quality.cut:.3f} "
+        f"-> {workspace.picture}"
+    )
+    return parts
+
+
+def load_partition(workspace: Workspace) -> Partition | None:
+    """The partition that the workspace holds, or None where there is none of the present inputs."""
+    facts = read_report(workspace.partition_file, workspace.partition_fingerprint)
+    return None if facts is None else Partition.from_dict(facts["partition"])
+
+
+def distil_students(
+    workspace: Workspace, teacher: Teacher, partition: Partition, progress: Progress
+) -> Ensemble:
+    """Train every student, or load those that the workspace holds."""
+    section = workspace.experiment.students
+    ensemble = _untrained(workspace, teacher, partition)
+    if _load_students(workspace, ensemble):
+        return ensemble
+    trainer = Trainer(
+        ensemble,
+        section,
+        workspace.train,
+        seed=workspace.experiment.seed,
+        state_file=workspace.students_state,
+        fingerprint=workspace.students_fingerprint,
+    )
+    with distillation_step(section, ensemble, teacher, partition) as step:
+        result = trainer.run(
+            f"distil {section.count} students",
+            step,
+            lambda: ensemble_accuracy(ensemble, workspace.validation),
+            progress,
+        )
+    write_tensors(workspace.students_weights, ensemble.state_dict(), {})
+    write_report(workspace.students_report, workspace.students_fingerprint, result)
+    workspace.students_state.unlink(missing_ok=True)
+    progress.note(
+        f"students: {result['best_validation_accuracy']:.1%} of the validation images, all together"
+    )
+    return ensemble
+
+
+def load_students(workspace: Workspace, teacher: Teacher, partition: Partition) -> Ensemble | None:
+    """The distilled students that the workspace holds, or None."""
+    ensemble = _untrained(workspace, teacher, partition)
+    return ensemble if _load_students(workspace, ensemble) else None
+
+
+def _untrained(workspace: Workspace, teacher: Teacher, partition: Partition) -> Ensemble:
+    experiment = workspace.experiment
+    facts = read_report(workspace.partition_file, workspace.partition_fingerprint) or {}
+    height, width, channels = workspace.dataset.image_shape
+    if experiment.students.small_size is not None and experiment.students.small_size > min(height, width):
+        raise ExperimentError(f"students.small_size is above the images' own {height}x{width}")
+    nonnegative = bool(facts.get("nonnegative", False))
+    return build_ensemble(experiment.students, teacher, partition, channels, nonnegative, experiment.seed)
+
+
+def _load_students(workspace: Workspace, ensemble: Ensemble) -> bool:
+    if read_report(workspace.students_report, workspace.students_fingerprint) is None:
+        return False
+    found = read_tensors(workspace.students_weights)
+    if found is None:
+        return False
+    ensemble.load_state_dict(found[0])
+    ensemble.eval()
+    return True

@@ -1,0 +1,199 @@
+"""One training loop for teacher and students: one-cycle SGD that resumes where it was stopped."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from student_builder.augment import augment
+from student_builder.data import Images, Labels
+from student_builder.experiment import Schedule
+from student_builder.files import read_tensors, write_tensors
+from student_builder.progress import Progress
+
+CHECKPOINT_SECONDS = 30.0
+
+# Forward and backward of one batch: (normalised images [N, C, H, W], labels [N], generator) -> loss.
+Step = Callable[[Tensor, Tensor, torch.Generator], float]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """uint8 images [N, H, W, C] and labels, with what turns them into a network's input."""
+
+    images: Images
+    labels: Labels
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: np.ndarray[Any, np.dtype[np.int64]] | slice) -> tuple[Tensor, Tensor]:
+        """Normalised float32 images [N, C, H, W], channels last in memory, and int64 labels [N]."""
+        raw = torch.from_numpy(np.ascontiguousarray(self.images[indices])).permute(0, 3, 1, 2)
+        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        return (raw / 255 - mean) / std, torch.from_numpy(self.labels[indices])
+
+    def first(self, count: int) -> "Pixels":
+        return Pixels(self.images[:count], self.labels[:count], self.mean, self.std)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(self), size):
+            yield self.batch(slice(start, start + size))
+
+
+@dataclass
+class _State:
+    epoch: int = 0
+    step: int = 0
+    best: float = -1.0
+    best_epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains `network` in place; afterwards it holds the weights of the best epoch on validation images.
+
+    The order of images and their augmentation depend on (seed, epoch, step) alone, so an interrupted run
+    goes on as if it had not been.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        pixels: Pixels,
+        *,
+        seed: int,
+        state_file: Path,
+        fingerprint: str,
+    ) -> None:
+        self._network, self._schedule, self._pixels, self._seed = network, schedule, pixels, seed
+        self._state_file, self._fingerprint = state_file, fingerprint
+        self._steps_per_epoch = max(1, len(pixels) // schedule.batch_size)
+        self._parameters = dict(network.named_parameters())
+        matrices = [p for p in self._parameters.values() if p.ndim > 1]
+        others = [p for p in self._parameters.values() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": schedule.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.SGD(
+            [group for group in groups if group["params"]],
+            lr=schedule.learning_rate,
+            momentum=schedule.momentum,
+            nesterov=schedule.momentum > 0,
+        )
+        self._state = _State()
+        self._best: dict[str, Tensor] = {}
+
+    def run(self, name: str, step: Step, validate: Callable[[], float], progress: Progress) -> dict[str, Any]:
+        """Train to the end of the schedule; returns a report (accuracies in 0..1, seconds of all runs)."""
+        self._resume()
+        total, done = self._schedule.epochs * self._steps_per_epoch, self._steps_done
+        with progress.task(name, total, done) as task:
+            while self._state.epoch < self._schedule.epochs:
+                self._run_epoch(step, lambda note: task.advance(1, note))
+                self._finish_epoch(validate())
+        self._network.load_state_dict(self._best)
+        self._network.eval()
+        state = self._state
+        return {
+            "best_validation_accuracy": state.best,
+            "best_epoch": state.best_epoch,
+            "epochs": state.epoch,
+            "seconds": round(state.seconds, 1),
+            "history": state.history,
+        }
+
+    @property
+    def _steps_done(self) -> int:
+        return self._state.epoch * self._steps_per_epoch + self._state.step
+
+    def _run_epoch(self, step: Step, advance: Callable[[str], None]) -> None:
+        state, schedule = self._state, self._schedule
+        order = np.random.RandomState([self._seed, state.epoch]).permutation(len(self._pixels))
+        size = schedule.small_size if state.epoch < schedule.small_epochs else None
+        self._network.train()
+        saved = started = time.monotonic()
+        while state.step < self._steps_per_epoch:
+            indices = order[state.step * schedule.batch_size :][: schedule.batch_size]
+            generator = torch.Generator().manual_seed((self._seed << 40) + self._steps_done)
+            images, labels = self._pixels.batch(indices)
+            images = augment(images, schedule, size, generator).contiguous(memory_format=torch.channels_last)
+            self._set_rate()
+            self._optimizer.zero_grad()
+            loss = step(images, labels, generator)
+            self._optimizer.step()
+            state.step += 1
+            now = time.monotonic()
+            state.seconds += now - started
+            started = now
+            advance(
+                f"epoch {state.epoch + 1}/{schedule.epochs} · loss {loss:.3f} · best {max(state.best, 0):.1%}"
+            )
+            if now - saved > CHECKPOINT_SECONDS:
+                self._save()
+                saved = now
+
+    def _set_rate(self) -> None:
+        share = self._steps_done / (self._schedule.epochs * self._steps_per_epoch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._schedule.learning_rate * one_cycle(share, self._schedule.warmup)
+
+    def _finish_epoch(self, accuracy: float) -> None:
+        state = self._state
+        state.epoch, state.step = state.epoch + 1, 0
+        state.history.append({"epoch": state.epoch, "validation_accuracy": accuracy})
+        if accuracy >= state.best:
+            state.best, state.best_epoch = accuracy, state.epoch
+            self._best = {name: value.clone() for name, value in self._network.state_dict().items()}
+        self._save()
+
+    def _save(self) -> None:
+        momentum = {
+            name: self._optimizer.state[parameter]["momentum_buffer"]
+            for name, parameter in self._parameters.items()
+            if "momentum_buffer" in self._optimizer.state[parameter]
+        }
+        groups = {"now": self._network.state_dict(), "best": self._best, "momentum": momentum}
+        tensors = {
+            f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()
+        }
+        write_tensors(self._state_file, tensors, {"fingerprint": self._fingerprint, **vars(self._state)})
+
+    def _resume(self) -> None:
+        found = read_tensors(self._state_file)
+        if found is None or found[1].pop("fingerprint", None) != self._fingerprint:
+            return
+        tensors, state = found
+        groups: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "momentum": {}}
+        for key, value in tensors.items():
+            group, _, name = key.partition("/")
+            groups[group][name] = value
+        self._network.load_state_dict(groups["now"])
+        self._best = groups["best"]
+        for name, value in groups["momentum"].items():
+            self._optimizer.state[self._parameters[name]]["momentum_buffer"] = value
+        self._state = _State(**state)
+
+
+def one_cycle(share: float, warmup: float) -> float:
+    """Share of the peak rate: a line up to 1 at `warmup`, then half a cosine to 0 (cf. arXiv 1708.07120)."""
+    if share < warmup:
+        return share / warmup
+    return 0.5 * (1 + math.cos(math.pi * (share - warmup) / (1 - warmup))) if warmup < 1 else 1.0
+
+
+@torch.no_grad()
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of images whose largest logit is their label's."""
+    return float((logits.argmax(1) == labels).float().mean())
