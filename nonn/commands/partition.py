@@ -8,7 +8,9 @@ HELP = "split the teacher's filters into parts: the first step of a build"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "One step of `nonn build`; it leaves the filter graph, the parts and a picture of them in the work folder."
+    parser.description = (
+        "One step of `nonn build`; it leaves the filter graph, the parts and a picture in the work folder."
+    )
     build.add_experiment(parser)
 
 
