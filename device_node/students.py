@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from device_node.errors import StudentUnusable, WorkRefused
 
 TOLERANCE: Final = 1e-3  # of the self-test: processors differ in the last bits, and in no more
+# Images computed at once. On WRN-16-1 larger runs are no faster, and one of 64 takes 23 MB more memory.
+LARGEST_RUN: Final = 16
 _INPUT, _OUTPUT = "images", "partial_logits"
 
 
@@ -33,6 +35,11 @@ class Student:
         fixed = zip(found, self._shape, strict=True)
         if not len(images) or any(isinstance(size, int) and here != size for here, size in fixed):
             raise WorkRefused(f"images of shape {list(images.shape)}, expected [N, {_join(self._shape)}]")
+        starts = range(0, len(images), LARGEST_RUN)
+        runs = [self._run(images[start : start + LARGEST_RUN]) for start in starts]
+        return runs[0] if len(runs) == 1 else np.concatenate(runs)
+
+    def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         (logits,) = self._session.run([_OUTPUT], {_INPUT: images})
         result: NDArray[np.float32] = logits
         return result

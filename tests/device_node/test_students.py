@@ -7,7 +7,7 @@ from device_node.students import TOLERANCE, Student
 from tests.device_node.graphs import make_student, some_images
 
 
-@pytest.mark.parametrize("count", [1, 2, 33])
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33])
 def test_computes_any_number_of_images(count: int) -> None:
     student = make_student(0)
     images = some_images(count)
