@@ -1,0 +1,78 @@
+"""`nonn device` as a process: signals, exit codes, and what it says."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.device_node.graphs import make_student, some_images
+from tests.device_node.scripted import WAIT, ScriptedAggregator
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(aggregator: ScriptedAggregator, tmp_path: Path) -> Iterator[Start]:
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(*options: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "nonn", "device", "--aggregator", aggregator.address]
+        command += ["--state", str(tmp_path / "state"), *options]
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_good_order(
+    aggregator: ScriptedAggregator, start: Start, number: signal.Signals
+) -> None:
+    slow = make_student(0, busy=3)
+    aggregator.offer(slow)
+    process = start("--name", "kitchen")
+    peer = aggregator.accept()
+    assert peer.serve(slow)[0].self_test_passed
+    peer.work(some_images(1), number=1)
+    peer.work(some_images(1), number=2)
+    assert peer.expect("partial").work_id == 1
+    process.send_signal(number)
+    kinds = []
+    while not kinds or kinds[-1] != "leaving":
+        kinds.append(peer.next().WhichOneof("kind"))
+    assert kinds in (["partial", "leaving"], ["refusal", "leaving"])
+    peer.close()
+    _, said = process.communicate(timeout=WAIT)
+    assert process.returncode == 0
+    assert [line.split(" ", 1)[1] for line in said.splitlines()] == [
+        f"device kitchen joins the aggregator at {aggregator.address}",
+        f"device kitchen ({peer.hello.device_id[:8]}) joined",
+        f"serving student 0 of bundle {'b' * 12}",
+        "device kitchen has left",
+    ]
+
+
+def test_another_protocol_version_is_code_12(aggregator: ScriptedAggregator, start: Start) -> None:
+    process = start()
+    aggregator.accept().abort(grpc.StatusCode.FAILED_PRECONDITION, "protocol version 1 is too old")
+    _, said = process.communicate(timeout=WAIT)
+    assert process.returncode == 12
+    assert said.splitlines()[-1].startswith("nonn: this device speaks protocol version 1")
+    assert "Traceback" not in said
+
+
+def test_another_running_device_is_code_8(aggregator: ScriptedAggregator, start: Start) -> None:
+    start()
+    aggregator.accept()
+    second = start()
+    _, said = second.communicate(timeout=WAIT)
+    assert second.returncode == 8
+    assert said.count("\n") == 1
+    assert "another running device" in said
