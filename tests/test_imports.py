@@ -33,7 +33,7 @@ OTHERS = {
     "device_node": {"google", "grpc", "numpy", "onnxruntime"},
     "fault_lab": {"google", "grpc", "numpy"},
     "partitioner": {"matplotlib", "networkx", "numpy", "scipy"},
-    "protos": {"google", "grpc", "grpc_tools"},
+    "protos": {"google", "grpc", "grpc_tools", "numpy"},
 }
 HEAVY = [
     "torch",
