@@ -33,9 +33,12 @@ class StudentCache:
         except OSError as error:
             raise StorageError(f"cannot use the folder {folder}: {error.strerror}") from error
 
-    def digests(self) -> tuple[str, ...]:
-        """Of the files that are there; their content is checked when they are read."""
-        return tuple(sorted(path.stem for path in self._files()))
+    def digests(self, most: int = 1000) -> tuple[str, ...]:
+        """Of the files that are there, the last used first; their content is checked when they are read."""
+        with contextlib.suppress(OSError):
+            newest = sorted(self._files(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+            return tuple(path.stem for path in newest[:most])
+        return ()
 
     def read(self, digest: str) -> bytes | None:
         """The student's bytes, or None when it is not there or damaged; a damaged file is removed."""

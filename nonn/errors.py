@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from bundle.errors import NonnError
+from bundle.errors import InputError, NonnError
 
-__all__ = ["ClusterUnreachable", "MissingExtra", "NonnError", "RequestRefused", "UsageError"]
+__all__ = ["ClusterUnreachable", "InputError", "MissingExtra", "NonnError", "RequestRefused", "UsageError"]
 
 
 class UsageError(NonnError):

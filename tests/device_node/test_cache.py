@@ -42,6 +42,14 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     assert set(cache.digests()) == {first, third}
 
 
+def test_the_last_used_are_named_first(tmp_path: Path) -> None:
+    cache = StudentCache(tmp_path)
+    digests = [put(cache, bytes([value])) for value in range(5)]
+    for age, digest in enumerate(digests):
+        os.utime(tmp_path / f"{digest}.onnx", (1e9 - age, 1e9 - age))
+    assert cache.digests(most=3) == tuple(digests[:3])
+
+
 def test_the_newest_stays_even_when_it_is_over_the_limit(tmp_path: Path) -> None:
     cache = StudentCache(tmp_path, limit=10)
     put(cache, b"small")
