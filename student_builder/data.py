@@ -15,7 +15,6 @@ Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 TEST_SHARE = 0.2  # of a source that has no test split of its own
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,8 @@ def _check_split(split: str, images: Images, labels: Labels, classes: int) -> No
             f"{split} images are {images.dtype} {list(images.shape)}: "
             "uint8 [N, height, width, channels] with 1 or 3 channels is needed"
         )
-    if len(images) == 0:
-        raise DataError(f"there are no {split} images")
+    if images.size == 0:
+        raise DataError(f"there are no {split} images: their shape is {list(images.shape)}")
     if labels.shape != (len(images),):
         raise DataError(f"{len(images)} {split} images have labels of shape {list(labels.shape)}")
     if labels.min() < 0 or labels.max() >= classes:
@@ -85,9 +84,9 @@ def load_data(source: str, base: Path = Path()) -> Dataset:
     if source == "digits":
         return _load_digits()
     if kind == "npz" and argument:
-        return _load_npz(base / argument)
+        return _load_npz(base / Path(argument).expanduser())
     if kind == "folder" and argument:
-        return _load_folder(base / argument)
+        return _load_folder(base / Path(argument).expanduser())
     if kind == "torchvision" and argument:
         return _load_torchvision(argument)
     raise DataError(f"unknown data source {source!r}: use digits, npz:PATH, folder:PATH or torchvision:NAME")
@@ -99,6 +98,21 @@ def split_validation(images: int, validation: int, seed: int) -> tuple[NDArray[n
         raise DataError(f"{validation} validation images cannot be taken from {images} training images")
     order = np.random.RandomState(seed).permutation(images)
     return np.sort(order[validation:]), order[:validation]
+
+
+def channel_moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of pixels / 255, one a channel; no deviation is below 0.001.
+
+    By histogram: exact, and without a copy of the images in floating point.
+    """
+    counts = np.zeros((images.shape[3], 256), np.int64)
+    for start in range(0, len(images), 256):
+        for channel, levels in enumerate(np.moveaxis(images[start : start + 256], 3, 0)):
+            counts[channel] += np.bincount(levels.ravel(), minlength=256)
+    shares, level = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
+    mean = shares @ level
+    deviation = np.sqrt((shares * (level - mean[:, None]) ** 2).sum(1))
+    return tuple(mean.tolist()), tuple(np.maximum(deviation, 1e-3).tolist())
 
 
 def _load_digits() -> Dataset:
@@ -113,26 +127,19 @@ def _load_digits() -> Dataset:
 
 
 def _load_npz(path: Path) -> Dataset:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if not name.endswith("_files")}
-    except FileNotFoundError:
-        raise DataError(f"there is no data file {path}") from None
-    except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged archive
-        raise DataError(f"{path} is not a readable .npz archive: {error}") from error
+    arrays = _read_archive(path)
     missing = {"train_images", "train_labels", "test_images", "test_labels"} - arrays.keys()
     if missing:
-        raise DataError(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(sorted(arrays))}")
+        held = ", ".join(sorted(arrays)) or "nothing"
+        raise DataError(f"{path} lacks {', '.join(sorted(missing))}; it holds {held}")
     labels = {
         split: _integers(arrays[f"{split}_labels"], f"{split}_labels in {path}")
         for split in ("train", "test")
     }
-    names = arrays.get("label_names")
-    label_names = (
-        tuple(str(name) for name in names)
-        if names is not None
-        else tuple(str(k) for k in range(int(labels["train"].max(initial=-1)) + 1))
-    )
+    if "label_names" in arrays:
+        label_names = _names(arrays["label_names"], path)
+    else:
+        label_names = tuple(str(k) for k in range(int(labels["train"].max(initial=-1)) + 1))
     return Dataset(
         _with_channels(arrays["train_images"]),
         labels["train"],
@@ -140,6 +147,26 @@ def _load_npz(path: Path) -> Dataset:
         labels["test"],
         label_names,
     )
+
+
+def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    wanted = {"train_images", "train_labels", "test_images", "test_labels", "label_names"}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files if name in wanted}
+    except FileNotFoundError:
+        raise DataError(f"there is no data file {path}") from None
+    except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged archive
+        raise DataError(f"{path} is not a readable .npz archive of plain arrays: {error}") from error
+
+
+def _names(names: NDArray[Any], path: Path) -> tuple[str, ...]:
+    if names.ndim != 1 or names.dtype.kind not in "USiu":
+        raise DataError(f"label_names in {path} are {names.dtype} {list(names.shape)}: give one text a class")
+    try:
+        return tuple(names.astype(str).tolist())
+    except UnicodeDecodeError:
+        raise DataError(f"label_names in {path} are bytes and not ASCII: save them as text") from None
 
 
 def _integers(labels: NDArray[Any], what: str) -> Labels:
@@ -153,50 +180,10 @@ def _with_channels(images: NDArray[Any]) -> NDArray[Any]:
 
 
 def _load_folder(path: Path) -> Dataset:
-    """One folder of images a class, below PATH itself or below PATH/train and PATH/test."""
-    if not path.is_dir():
-        raise DataError(f"there is no folder {path}")
-    if (path / "train").is_dir() and (path / "test").is_dir():
-        names = _class_names(path / "train")
-        train, test = (_read_classes(path / split, names) for split in ("train", "test"))
-        return Dataset(*train, *test, names)
-    names = _class_names(path)
-    return _with_test_split(*_read_classes(path, names), names)
+    from student_builder.image_folder import read_folder
 
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    names = tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir()))
-    if len(names) < 2:
-        raise DataError(
-            f"{path} holds {len(names)} folders: one folder of images a class is needed, at least two"
-        )
-    return names
-
-
-def _read_classes(path: Path, names: tuple[str, ...]) -> tuple[Images, Labels]:
-    from PIL import Image, UnidentifiedImageError
-
-    images: list[Images] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        for file in sorted((path / name).glob("*")):
-            if file.suffix.lower() not in IMAGE_SUFFIXES:
-                continue
-            try:
-                with Image.open(file) as image:
-                    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-            except (UnidentifiedImageError, OSError) as error:
-                raise DataError(f"{file} is not a readable image: {error}") from error
-            images.append(pixels if pixels.ndim == 3 else pixels[..., None])
-            labels.append(label)
-            if images[-1].shape != images[0].shape:
-                raise DataError(
-                    f"{file} is {images[-1].shape} while the first image is {images[0].shape}: "
-                    "all images must have one size and mode"
-                )
-    if not images:
-        raise DataError(f"no images were found below {path}")
-    return np.stack(images), np.array(labels, np.int64)
+    train, test, names = read_folder(path)
+    return _with_test_split(*train, names) if test is None else Dataset(*train, *test, names)
 
 
 def _load_torchvision(name: str) -> Dataset:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import StorageError
-from student_builder.data import Dataset, load_data, split_validation
+from student_builder.data import Dataset, channel_moments, load_data, split_validation
 from student_builder.errors import DataError, ExperimentError
 from student_builder.experiment import Experiment
 from student_builder.files import read_json, write_json
@@ -78,8 +78,11 @@ class Workspace:
         """Mean and standard deviation per channel, of pixels / 255."""
         section, images = self.experiment.data, self.dataset.train_images
         channels = images.shape[3]
-        mean = section.mean or tuple(float(v) / 255 for v in images.mean((0, 1, 2)))
-        std = section.std or tuple(max(float(v) / 255, 1e-3) for v in images.std((0, 1, 2)))
+        mean, std = section.mean, section.std
+        if mean is None or std is None:
+            measured_mean, measured_std = channel_moments(images)
+            mean = measured_mean if mean is None else mean
+            std = measured_std if std is None else std
         if len(mean) != channels or len(std) != channels or min(std) <= 0:
             raise ExperimentError(
                 f"data.mean and data.std need {channels} numbers each, one a channel, and every std above 0"
