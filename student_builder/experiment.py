@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from bundle import MAX_STUDENTS, Fill
 from partitioner import Method, Weight
@@ -12,6 +12,7 @@ from student_builder.errors import ExperimentError
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -26,14 +27,15 @@ class DataSection(Section):
     """Per channel, of pixels / 255, as the teacher was trained; from the training images when left out."""
     validation: Positive | None = None
     """Images held back from the training split for every choice; a tenth when left out."""
-    validation_seed: int = 1
+    validation_seed: Seed = 1
 
 
 class Schedule(Section):
     """One-cycle training: SGD with Nesterov momentum, rising to the peak rate, then a cosine to zero."""
 
     epochs: Positive = 30
-    batch_size: Positive = 256
+    batch_size: Annotated[int, Field(gt=1)] = 256
+    """At least 2: batch norm needs company."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.2
     warmup: Share = 0.2
     momentum: Share = 0.9
@@ -55,7 +57,7 @@ class Schedule(Section):
 class TeacherSection(Section):
     module: str
     """path/to/module.py:Class or package.module:Class."""
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, JsonValue] = {}
     weights: str | None = None
     features: str | None = None
     classifier: str | None = None
@@ -107,7 +109,7 @@ class MergeSection(Section):
 
 class Experiment(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    seed: int = 0
+    seed: Seed = 0
     data: DataSection
     teacher: TeacherSection
     partition: PartitionSection
@@ -129,8 +131,8 @@ class Experiment(Section):
         return self.base / Path(path).expanduser()
 
 
-def load_experiment(path: Path) -> Experiment:
-    """Read and check an experiment file.
+def load_experiment(path: Path, seed: int | None = None) -> Experiment:
+    """Read and check an experiment file. seed: instead of the file's own.
 
     Raises:
         ExperimentError: naming the file, the key and what is allowed there.
@@ -145,6 +147,8 @@ def load_experiment(path: Path) -> Experiment:
         raise ExperimentError(f"{path} is not valid TOML: {error}") from error
     if "base" in table:
         raise ExperimentError(f"{path}: base: unknown key")
+    if seed is not None:
+        table["seed"] = seed
     try:
         return Experiment.model_validate({"name": path.stem, **table, "base": path.resolve().parent})
     except ValidationError as error:

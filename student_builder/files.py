@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written beside their place, flushed to disk, then renamed."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -15,8 +16,10 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file, then move it to `path`.
 
     Raises:
-        StorageError: where the folder cannot be written.
+        StorageError: where the folder cannot be written, or the disk is full.
     """
+    from safetensors import SafetensorError
+
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,8 +29,11 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    except SafetensorError as error:  # its way of saying what the system told it, a full disk for example
+        raise StorageError(f"cannot write {path}: {error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from student_builder.augment import augment
 from student_builder.data import Images, Labels
+from student_builder.errors import ExperimentError
 from student_builder.experiment import Schedule
 from student_builder.files import read_tensors, write_tensors
 from student_builder.progress import Progress
@@ -101,7 +102,7 @@ class Trainer:
         total, done = self._schedule.epochs * self._steps_per_epoch, self._steps_done
         with progress.task(name, total, done) as task:
             while self._state.epoch < self._schedule.epochs:
-                self._run_epoch(step, lambda note: task.advance(1, note))
+                self._run_epoch(name, step, lambda note: task.advance(1, note))
                 self._finish_epoch(validate())
         self._network.load_state_dict(self._best)
         self._network.eval()
@@ -118,7 +119,7 @@ class Trainer:
     def _steps_done(self) -> int:
         return self._state.epoch * self._steps_per_epoch + self._state.step
 
-    def _run_epoch(self, step: Step, advance: Callable[[str], None]) -> None:
+    def _run_epoch(self, name: str, step: Step, advance: Callable[[str], None]) -> None:
         state, schedule = self._state, self._schedule
         order = np.random.RandomState([self._seed, state.epoch]).permutation(len(self._pixels))
         size = schedule.small_size if state.epoch < schedule.small_epochs else None
@@ -126,13 +127,12 @@ class Trainer:
         saved = started = time.monotonic()
         while state.step < self._steps_per_epoch:
             indices = order[state.step * schedule.batch_size :][: schedule.batch_size]
-            generator = torch.Generator().manual_seed((self._seed << 40) + self._steps_done)
-            images, labels = self._pixels.batch(indices)
-            images = augment(images, schedule, size, generator).contiguous(memory_format=torch.channels_last)
-            self._set_rate()
-            self._optimizer.zero_grad()
-            loss = step(images, labels, generator)
-            self._optimizer.step()
+            loss = self._train_on(indices, size, step)
+            if not math.isfinite(loss):
+                raise ExperimentError(
+                    f"{name}: the loss is {loss} in epoch {state.epoch + 1}: "
+                    f"lower the learning_rate, now {schedule.learning_rate}"
+                )
             state.step += 1
             now = time.monotonic()
             state.seconds += now - started
@@ -143,6 +143,17 @@ class Trainer:
             if now - saved > CHECKPOINT_SECONDS:
                 self._save()
                 saved = now
+
+    def _train_on(self, indices: np.ndarray[Any, np.dtype[np.int64]], size: int | None, step: Step) -> float:
+        """One step of the optimizer; returns the batch's loss."""
+        generator = torch.Generator().manual_seed(((self._seed << 40) + self._steps_done) % 2**64)
+        images, labels = self._pixels.batch(indices)
+        images = augment(images, self._schedule, size, generator)
+        self._set_rate()
+        self._optimizer.zero_grad()
+        loss = step(images.contiguous(memory_format=torch.channels_last), labels, generator)
+        self._optimizer.step()
+        return loss
 
     def _set_rate(self) -> None:
         share = self._steps_done / (self._schedule.epochs * self._steps_per_epoch)

@@ -49,8 +49,7 @@ def read(args: argparse.Namespace) -> "Experiment":
     """The experiment that the arguments name, with what they change in it."""
     from student_builder import load_experiment
 
-    experiment = load_experiment(args.experiment)
-    return experiment if args.seed is None else experiment.model_copy(update={"seed": args.seed})
+    return load_experiment(args.experiment, args.seed)
 
 
 def show_bundle(bundle: "Bundle", as_json: bool) -> None:
