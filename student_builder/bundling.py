@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from bundle import Bundle, BundleContents, InputSpec, Merger, SelfTest, subset_accuracy, write_bundle
 from partitioner import Partition
 from student_builder.distillation import Ensemble
-from student_builder.errors import ExperimentError
 from student_builder.files import read_json
 from student_builder.networks import count_multiply_adds, count_parameters
 from student_builder.onnx_export import export_student, run_students
@@ -20,8 +19,6 @@ from student_builder.progress import Progress
 from student_builder.workspace import Workspace
 
 SELF_TEST_IMAGES = 4
-# The covariance of all partial logits grows with (students x classes)^2.
-LARGEST_COVARIANCE = 4096
 
 
 def make_bundle(
@@ -31,9 +28,7 @@ def make_bundle(
 
     Raises:
         StorageError: where `path` cannot be written or holds something else.
-        ExperimentError: where ridge would need too large a covariance.
     """
-    _check_fill(workspace, len(ensemble.students))
     models = _export(workspace, ensemble, progress)
     merger = _measure_moments(workspace, ensemble, models, progress)
     validation = workspace.validation
@@ -65,15 +60,6 @@ def make_bundle(
     bundle = write_bundle(path, contents)
     progress.note(f"bundle: {bundle.expected_accuracy(range(len(models))):.1%} with every student -> {path}")
     return bundle
-
-
-def _check_fill(workspace: Workspace, students: int) -> None:
-    size = students * workspace.dataset.classes
-    if workspace.experiment.merge.fill == "ridge" and size > LARGEST_COVARIANCE:
-        raise ExperimentError(
-            f"merge.fill = 'ridge' needs a {size} x {size} covariance, above the limit of "
-            f"{LARGEST_COVARIANCE}: use 'mean' or fewer students"
-        )
 
 
 def _export(workspace: Workspace, ensemble: Ensemble, progress: Progress) -> list[bytes]:

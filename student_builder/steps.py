@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from partitioner import GraphAccumulator, Partition, draw, partition, report
+from student_builder.checks import check_plan
 from student_builder.distillation import (
     EVALUATION_BATCH,
     Ensemble,
@@ -14,12 +15,13 @@ from student_builder.distillation import (
     distillation_step,
     ensemble_accuracy,
 )
-from student_builder.errors import ExperimentError, TeacherError
+from student_builder.errors import TeacherError
 from student_builder.experiment import Schedule
 from student_builder.files import read_tensors, write_tensors
 from student_builder.precision import autocast, channels_last
 from student_builder.progress import Progress
-from student_builder.teacher import Teacher, build_network, find_teacher, load_weights
+from student_builder.teacher import Teacher, find_teacher
+from student_builder.teacher_files import build_network, load_weights
 from student_builder.training import Pixels, Trainer
 from student_builder.workspace import Workspace, read_report, write_report
 
@@ -30,8 +32,25 @@ def obtain_teacher(workspace: Workspace, progress: Progress) -> Teacher:
     """The user's teacher, loaded or trained, checked against the data; its accuracy goes into a report.
 
     Raises:
-        TeacherError, DataError: one line each, before anything long starts.
+        TeacherError, DataError, ExperimentError, PartitionError: before anything long starts, also for what
+            later steps would refuse.
     """
+    teacher = _untrained_teacher(workspace)
+    done = read_report(workspace.teacher_report, workspace.teacher_fingerprint) is not None
+    schedule = workspace.experiment.teacher.train
+    if schedule is None:
+        if not done:
+            _report_teacher(workspace, teacher, {}, progress)
+    elif not (done and _load_trained(workspace, teacher)):
+        training = _train_teacher(workspace, teacher, schedule, progress)
+        _report_teacher(workspace, teacher, training, progress)
+        workspace.teacher_state.unlink(missing_ok=True)
+    teacher.network.eval()
+    return teacher
+
+
+def _untrained_teacher(workspace: Workspace) -> Teacher:
+    """The teacher as the experiment names it, before any training here."""
     section = workspace.experiment.teacher
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(workspace.experiment.seed)
@@ -45,16 +64,18 @@ def obtain_teacher(workspace: Workspace, progress: Progress) -> Teacher:
             f"the teacher tells {teacher.classes} classes apart and the data has "
             f"{workspace.dataset.classes}: they must be the same"
         )
+    check_plan(workspace.experiment, teacher, probe)
     channels_last(network)
-    if read_report(workspace.teacher_report, workspace.teacher_fingerprint) is None:
-        training = (
-            {} if section.train is None else _train_teacher(workspace, teacher, section.train, progress)
-        )
-        _report_teacher(workspace, teacher, training, progress)
-    elif section.train is not None:
-        load_weights(network, workspace.teacher_weights)
-    network.eval()
     return teacher
+
+
+def _load_trained(workspace: Workspace, teacher: Teacher) -> bool:
+    """Load the weights of an earlier training, unless they are gone."""
+    found = read_tensors(workspace.teacher_weights)
+    if found is None:
+        return False
+    teacher.network.load_state_dict(found[0])
+    return True
 
 
 def _train_teacher(
@@ -81,7 +102,6 @@ def _train_teacher(
         "train the teacher", step, lambda: teacher_accuracy(teacher, workspace.validation), progress
     )
     write_tensors(workspace.teacher_weights, network.state_dict(), {})
-    workspace.teacher_state.unlink(missing_ok=True)
     return result
 
 
@@ -189,9 +209,7 @@ def load_students(workspace: Workspace, teacher: Teacher, partition: Partition) 
 def _untrained(workspace: Workspace, teacher: Teacher, partition: Partition) -> Ensemble:
     experiment = workspace.experiment
     facts = read_report(workspace.partition_file, workspace.partition_fingerprint) or {}
-    height, width, channels = workspace.dataset.image_shape
-    if experiment.students.small_size is not None and experiment.students.small_size > min(height, width):
-        raise ExperimentError(f"students.small_size is above the images' own {height}x{width}")
+    channels = workspace.dataset.image_shape[2]
     nonnegative = bool(facts.get("nonnegative", False))
     return build_ensemble(experiment.students, teacher, partition, channels, nonnegative, experiment.seed)
 

@@ -1,17 +1,11 @@
-"""A user's own classifier as a teacher: its module, its weights, its last feature map and classifier."""
+"""A user's own classifier as a teacher: its last feature map, its pooled features, its linear classifier."""
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from student_builder.errors import TeacherError
 from student_builder.precision import autocast
@@ -25,6 +19,7 @@ class Teacher:
 
     network: nn.Module
     features: str
+    """The module that makes the feature map, or `name()` of the function that does."""
     classifier: str
 
     @property
@@ -65,188 +60,101 @@ class Teacher:
         return caught[-1].float(), logits.float()
 
 
-def load_class(reference: str, base: Path) -> type[nn.Module]:
-    """The network class of `path/to/module.py:Class` or `package.module:Class`.
-
-    Raises:
-        TeacherError: where the module or the class is not there, or does not load.
-    """
-    place, _, name = reference.rpartition(":")
-    if not place or not name:
-        raise TeacherError(
-            f"teacher module {reference!r} must read path/to/module.py:Class or package.module:Class"
-        )
-    module = _load_file(base / Path(place).expanduser()) if place.endswith(".py") else _load_package(place)
-    found = getattr(module, name, None)
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        choices = sorted(
-            key
-            for key, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, nn.Module)
-        )
-        raise TeacherError(
-            f"there is no network class {name!r} in {place}; it has {', '.join(choices) or 'none at all'}"
-        )
-    return found
-
-
-def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise TeacherError(f"there is no teacher module {path}")
-    spec = importlib.util.spec_from_file_location(f"nonn_teacher_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with _own_folder_importable(path.resolve().parent):
-        sys.modules[spec.name] = module  # dataclasses and annotations look their module up there
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            raise TeacherError(f"{path} does not load: {type(error).__name__}: {error}") from error
-    return module
-
-
-@contextmanager
-def _own_folder_importable(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _load_package(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise TeacherError(f"teacher module {name!r} does not import: {error}") from error
-
-
-def build_network(reference: str, arguments: dict[str, Any], base: Path) -> nn.Module:
-    """An instance of the class, its weights as initialised."""
-    factory = load_class(reference, base)
-    try:
-        return factory(**arguments)
-    except Exception as error:
-        raise TeacherError(
-            f"{reference} cannot be made from {arguments}: {type(error).__name__}: {error}"
-        ) from error
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Load a .safetensors file or a checkpoint that torch reads with `weights_only`.
-
-    Raises:
-        TeacherError: where the file is missing or damaged, or does not fit the network.
-    """
-    state = _read_state(path)
-    for nested in ("state_dict", "model", "model_state_dict"):
-        if isinstance(state.get(nested), dict):
-            state = state[nested]
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    own = network.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unknown = [key for key in state if key not in own]
-    misfits = [key for key in own if key in state and own[key].shape != getattr(state[key], "shape", None)]
-    for keys, what in ((missing, "lacks"), (unknown, "has unknown"), (misfits, "has other shapes for")):
-        if keys:
-            rest = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise TeacherError(f"{path} does not fit the teacher: it {what} {', '.join(keys[:3])}{rest}")
-    network.load_state_dict(state, strict=False)
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise TeacherError(f"there is no weight file {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format raises its own for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TeacherError(f"{path} is not a readable weight file: {reason}") from error
-    if not isinstance(state, dict):
-        raise TeacherError(f"{path} holds a {type(state).__name__}, not a state dictionary")
-    return state
-
-
 def find_teacher(network: nn.Module, probe: Tensor, features: str | None, classifier: str | None) -> Teacher:
     """Find, or check where they are named, the last feature map and the linear classifier.
 
-    The network is run once on `probe` [N, C, H, W], N >= 2. The classifier is the linear layer whose output
-    is the network's; the last feature map is the last module whose [N, C, H, W] output, averaged over H and
-    W, is the classifier's input. That holds for any way of writing the network, residual sums included.
+    The network is run once on `probe` [N, C, H, W]. The classifier is the linear layer whose output is the
+    network's; the last feature map is the last [N, C, H, W] whose average over H and W is the classifier's
+    input: a module's output, or else that of a function in the network's own code. That holds for any way of
+    writing the network, residual sums included.
 
     Raises:
         TeacherError: naming the layers that there are, where none fits.
     """
     network.eval()
-    maps, linears, logits = _run(network, probe)
-    classifier = _find_classifier(network, linears, logits, classifier)
-    pooled = linears[classifier][0]
-    fitting = [name for name, output in maps.items() if _pools_to(output, pooled)]
-    if features is None:
-        spatial = [name for name in fitting if maps[name].shape[2] * maps[name].shape[3] > 1]
-        if not fitting:
-            raise TeacherError(
-                f"no module's output, averaged over its map, is the input of {classifier!r}: the teacher "
-                "must end in feature map -> global average pooling -> linear layer"
-            )
-        features = (spatial or fitting)[-1]
-    elif features not in maps:
-        raise TeacherError(
-            f"teacher.features {features!r} gives no feature map; these do: {_some(list(maps))}"
-        )
-    elif features not in fitting:
-        raise TeacherError(
-            f"between {features!r} and {classifier!r} there is more than global average pooling; "
-            f"these would fit: {_some(fitting)}"
-        )
-    return Teacher(network, features, classifier)
+    seen = _watch(network, probe)
+    classifier = _find_classifier(network, seen, classifier)
+    return Teacher(network, _find_features(seen, classifier, features), classifier)
 
 
-def _run(
-    network: nn.Module, probe: Tensor
-) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor]], Tensor]:
-    maps: dict[str, Tensor] = {}
+@dataclass(frozen=True)
+class _Map:
+    """What is kept of a feature map: a later in-place operation cannot change it, and it is small."""
+
+    pooled: Tensor
+    """[N, C]"""
+    spatial: bool
+    """Whether it is larger than 1x1."""
+
+    @classmethod
+    def of(cls, output: Tensor) -> "_Map":
+        return cls(output.float().mean((2, 3)), output.shape[2] * output.shape[3] > 1)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One pass of a network."""
+
+    maps: dict[str, _Map]
+    """By module, in the order of their last calls."""
+    functions: dict[str, _Map]
+    """By the name of the torch function that made it, in the same order."""
+    linears: dict[str, tuple[Tensor, Tensor]]
+    """Input and output of each linear layer."""
+    logits: Tensor
+
+
+class _FunctionWatch(TorchFunctionMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps: dict[str, _Map] = {}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if isinstance(output, Tensor) and output.ndim == 4:
+            name = f"{getattr(func, '__name__', 'function')}()"
+            self.maps.pop(name, None)
+            self.maps[name] = _Map.of(output)
+        return output
+
+
+def _watch(network: nn.Module, probe: Tensor) -> _Seen:
+    maps: dict[str, _Map] = {}
     linears: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def watch(name: str) -> Any:
+    def hook_of(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim == 4:
                 maps.pop(name, None)  # keep the order of the last call
-                maps[name] = output
+                maps[name] = _Map.of(output)
             if isinstance(module, nn.Linear):
-                linears[name] = (inputs[0], output)
+                linears[name] = (inputs[0].clone(), output.clone())
 
         return hook
 
-    hooks = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
+    hooks = [module.register_forward_hook(hook_of(name)) for name, module in network.named_modules() if name]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _FunctionWatch() as functions:
             logits = network(probe)
     except Exception as error:
+        reason = " ".join(str(error).split())
         raise TeacherError(
-            f"the teacher does not take images of {list(probe.shape[1:])} (channels, height, width): {error}"
+            f"the teacher does not take images of {list(probe.shape[1:])} (channels, height, width): {reason}"
         ) from error
     finally:
         for hook in hooks:
             hook.remove()
     if not (isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(probe)):
         raise TeacherError("the teacher must return one tensor of logits [N, classes]")
-    return maps, linears, logits
+    if not logits.isfinite().all():
+        raise TeacherError("the teacher's logits are not finite: its weights are damaged")
+    return _Seen(maps, functions.maps, linears, logits)
 
 
-def _find_classifier(
-    network: nn.Module, linears: dict[str, tuple[Tensor, Tensor]], logits: Tensor, named: str | None
-) -> str:
-    final = [
-        name
-        for name, (_, output) in linears.items()
-        if output.shape == logits.shape and _close(output, logits)
-    ]
+def _find_classifier(network: nn.Module, seen: _Seen, named: str | None) -> str:
+    final = [name for name, (_, output) in seen.linears.items() if _close(output, seen.logits)]
     if named is None:
         if not final:
             last = list(network.named_modules())[-1]
@@ -258,17 +166,43 @@ def _find_classifier(
     if named not in final:
         raise TeacherError(
             f"teacher.classifier {named!r} is not a linear layer that gives the teacher's output; "
-            f"linear layers are: {_some(list(linears))}"
+            f"linear layers are: {_some(list(seen.linears))}"
         )
     return named
 
 
-def _pools_to(feature_map: Tensor, pooled: Tensor) -> bool:
-    return feature_map.shape[:2] == pooled.shape and _close(feature_map.mean((2, 3)), pooled)
+def _find_features(seen: _Seen, classifier: str, named: str | None) -> str:
+    pooled, _ = seen.linears[classifier]
+    fitting, functions = (
+        [name for name, found in maps.items() if _close(found.pooled, pooled)]
+        for maps in (seen.maps, seen.functions)
+    )
+    if named is None:
+        candidates = [*functions, *fitting]
+        if not candidates:
+            raise TeacherError(
+                f"no feature map, averaged over height and width, is the input of {classifier!r}: "
+                "the teacher must end in feature map -> global average pooling -> linear layer"
+            )
+        every = seen.functions | seen.maps
+        return max(reversed(candidates), key=lambda name: every[name].spatial)
+    if named not in seen.maps:
+        raise TeacherError(
+            f"teacher.features {named!r} gives no feature map; these do: {_some(list(seen.maps))}"
+        )
+    if named not in fitting:
+        raise TeacherError(
+            f"between {named!r} and {classifier!r} there is more than global average pooling; "
+            f"these would fit: {_some(fitting)}"
+        )
+    return named
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a.float(), b.float(), atol=TOLERANCE, rtol=TOLERANCE)
+    """Equal, but for rounding in the scale of `b`: an untrained network's numbers may all be small."""
+    if a.shape != b.shape:
+        return False
+    return bool((a.float() - b.float()).abs().max() <= TOLERANCE * b.float().abs().max())
 
 
 def _some(names: list[str]) -> str:
