@@ -94,6 +94,11 @@ def _select(bundle: Bundle, data: Dataset, split: Split) -> tuple[NDArray[np.uin
         raise DataError(
             "the bundle does not say which images were held back: only --split test is known"
         ) from None
+    if bundle.manifest.experiment.get("data_sha256") != data.digest:
+        raise DataError(
+            f"this is not the data that {bundle.manifest.name} was built from, "
+            f"so nothing of it is the bundle's {split} split: only --split test is known"
+        )
     train, validation = split_validation(len(data.train_images), *held_back)
     index = train if split == "train" else validation
     return data.train_images[index], data.train_labels[index]
@@ -113,7 +118,9 @@ def plot(evaluation: Evaluation, path: Path) -> None:
     axes.fill_between(lost, worst, best, alpha=0.2, color="tab:blue", label="worst to best subset")
     axes.plot(lost, mean, "o-", color="tab:blue", label="mean over all subsets")
     for x, y in zip(lost, mean, strict=True):
-        axes.annotate(f"{y:.1f}", (x, y), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8)
+        axes.annotate(
+            f"{y:.1f}", (x, y), textcoords="offset points", xytext=(0, -16), ha="center", fontsize=8
+        )
     teacher = evaluation.bundle.manifest.teacher_accuracy
     if teacher is not None:
         label = f"teacher, {100 * teacher:.1f} % (validation)"
@@ -126,7 +133,7 @@ def plot(evaluation: Evaluation, path: Path) -> None:
         ylabel="top-1 accuracy, %",
         xticks=lost,
     )
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 103)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", frameon=False)
     try:

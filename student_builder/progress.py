@@ -53,11 +53,10 @@ class RichProgress:
         from rich import progress
 
         columns = (
-            progress.TextColumn("{task.description:<24}"),
-            progress.BarColumn(),
+            progress.TextColumn("{task.description:<20}"),
+            progress.BarColumn(bar_width=10),
             progress.TaskProgressColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
+            progress.TimeRemainingColumn(elapsed_when_finished=True),
             progress.TextColumn("{task.fields[note]}"),
         )
         with progress.Progress(*columns, console=self._console) as bars:

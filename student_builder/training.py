@@ -137,9 +137,7 @@ class Trainer:
             now = time.monotonic()
             state.seconds += now - started
             started = now
-            advance(
-                f"epoch {state.epoch + 1}/{schedule.epochs} · loss {loss:.3f} · best {max(state.best, 0):.1%}"
-            )
+            advance(f"epoch {state.epoch + 1}/{schedule.epochs} loss {loss:.2f} val {max(state.best, 0):.1%}")
             if now - saved > CHECKPOINT_SECONDS:
                 self._save()
                 saved = now
