@@ -152,7 +152,7 @@ def _load_npz(path: Path) -> Dataset:
 def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
     wanted = {"train_images", "train_labels", "test_images", "test_labels", "label_names"}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name in wanted}
     except FileNotFoundError:
         raise DataError(f"there is no data file {path}") from None
