@@ -28,7 +28,7 @@ class LocalCluster:
 
     Entering waits until every device serves and every student is served, for at most `start_seconds`; it
     raises ProcessEnded or TimeoutError when that does not come about. Device states and logs lie in `folder`:
-    a temporary one unless given, which is removed at the end.
+    a temporary one unless given, which is removed at the end. `announce` is told how many more devices serve.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class LocalCluster:
         aggregator_options: Sequence[str] = (),
         device_options: Sequence[str] = (),
         start_seconds: float = 60.0,
+        announce: Callable[[int], None] = lambda more: None,
     ) -> None:
         self.bundle = bundle
         self.address = "127.0.0.1:0"
@@ -49,6 +50,8 @@ class LocalCluster:
         self._aggregator_options = tuple(aggregator_options)
         self._device_options = tuple(device_options)
         self._start_seconds = start_seconds
+        self._announce = announce
+        self._serving = 0
         self._aggregator: NodeProcess | None = None
         self._devices: list[NodeProcess] = []
 
@@ -143,9 +146,10 @@ class LocalCluster:
         return NodeProcess(name, arguments, self.folder / f"{name}.log", environment)
 
     def _complete(self, status: Status) -> bool:
-        serving = [device for device in status.devices if device.state == nonn_pb2.SERVING]
-        covered = all(student.device_ids for student in status.students)
-        return len(serving) >= self._count and covered
+        serving = sum(device.state == nonn_pb2.SERVING for device in status.devices)
+        self._announce(serving - self._serving)
+        self._serving = serving
+        return serving >= self._count and all(student.device_ids for student in status.students)
 
     def close(self) -> None:
         """End every process, kindly first; safe to call again."""
