@@ -1,0 +1,199 @@
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bundle import Merger
+from partitioner import Partition
+from student_builder.distillation import (
+    Batch,
+    Ensemble,
+    build_ensemble,
+    distillation_step,
+    make_targets,
+    student_loss,
+)
+from student_builder.experiment import StudentsSection
+from student_builder.networks import WideResNet
+from student_builder.precision import autocast
+from student_builder.teacher import Teacher
+
+CLASSES, IMAGES = 5, 12
+PARTITION = Partition("random", ((0, 3, 4, 9), (1, 2, 5), (6, 7, 8, 10, 11, 12, 13, 14, 15)), seed=0)
+COUNT = 7  # students of parts 0 1 2 0 1 2 0: unequal numbers of replicas
+Array = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Teacher:
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(3)
+        return Teacher(WideResNet(10, 0.25, 1, CLASSES).eval(), "features", "classifier")
+
+
+@pytest.fixture(scope="module")
+def batch(teacher: Teacher) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(IMAGES, 1, 8, 8, generator=generator)
+    labels = torch.randint(0, CLASSES, (IMAGES,), generator=generator)
+    return Batch(images, labels, make_targets(teacher, PARTITION, images))
+
+
+def section(**changes: float) -> StudentsSection:
+    return StudentsSection(count=COUNT, architecture="wrn-10-0.25", **changes)  # type: ignore[arg-type]
+
+
+def ensemble(teacher: Teacher, seed: int = 0) -> Ensemble:
+    return build_ensemble(section(), teacher, PARTITION, 1, True, seed)
+
+
+def warm(students: Ensemble, batch: Batch) -> Ensemble:
+    """Batch statistics that are not those of an untrained network."""
+    students.train()
+    with torch.no_grad():
+        for _ in range(3):
+            students(batch.images)
+    return students.eval()
+
+
+def test_student_i_imitates_part_i_mod_m(teacher: Teacher) -> None:
+    students = ensemble(teacher)
+    assert students.student_parts == (0, 1, 2, 0, 1, 2, 0)
+    for index, part in enumerate(students.student_parts):
+        columns = students.student(index).columns
+        assert torch.equal(columns, teacher.weight[:, list(PARTITION.parts[part])])
+    replicas = [students.student(index).state_dict()["bridge.0.weight"] for index in (0, 3)]
+    assert not torch.equal(*replicas)
+    again = ensemble(teacher).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in students.state_dict().items())
+
+
+def test_the_undivided_network_and_the_merged_students_agree(teacher: Teacher, batch: Batch) -> None:
+    students = warm(ensemble(teacher), batch)
+    with torch.no_grad():
+        undivided = students(batch.images).numpy()
+        partials = students.partials(batch.images).numpy()
+    means = partials.mean(1)
+    for fill in ("zero", "mean", "ridge"):
+        flat = partials.transpose(1, 0, 2).reshape(IMAGES, -1)
+        covariance = np.cov(flat, rowvar=False) if fill == "ridge" else None
+        merger = Merger(students.student_parts, students.bias.numpy(), means, fill, covariance)
+        merged = merger.merge(dict(enumerate(partials)))
+        np.testing.assert_allclose(merged, undivided, atol=1e-5)
+    by_hand = students.bias.numpy().astype(np.float64) + sum(
+        partials[[i for i, own in enumerate(students.student_parts) if own == part]].mean(0)
+        for part in range(3)
+    )
+    np.testing.assert_allclose(undivided, by_hand, atol=1e-5)
+
+
+def test_the_teachers_own_parts_add_up_to_its_logits(teacher: Teacher, batch: Batch) -> None:
+    targets = batch.targets
+    assert [f.shape for f in targets.features] == [(IMAGES, 4), (IMAGES, 3), (IMAGES, 9)]
+    pooled, logits = teacher(batch.images)
+    merged = teacher.bias + targets.part_logits.sum(1)
+    np.testing.assert_allclose(merged.detach(), pooled @ teacher.weight.T + teacher.bias, atol=1e-5)
+    assert torch.equal(targets.logits, logits)
+    assert torch.equal(targets.features[1], pooled[:, [1, 2, 5]])
+
+
+def log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+
+
+def pieces(features: Tensor, batch: Batch, teacher: Teacher, part: int, kept: Array) -> dict[str, float]:
+    """The three losses as the docstring writes them, image by image, in double precision."""
+    temperature = 3.0
+    weight, bias = teacher.weight.double().numpy(), teacher.bias.double().numpy()
+    own = features.double().numpy()
+    goal = batch.targets.features[part].double().numpy()
+    logits = batch.targets.logits.double().numpy()
+    hybrid = np.empty((IMAGES, CLASSES))
+    for n in range(IMAGES):
+        hybrid[n] = bias + weight[:, list(PARTITION.parts[part])] @ own[n]
+        for other in range(3):
+            if other != part and kept[n, other]:
+                columns = weight[:, list(PARTITION.parts[other])]
+                hybrid[n] += columns @ batch.targets.features[other][n].double().numpy()
+    soft_teacher, soft_student = log_softmax(logits / temperature), log_softmax(hybrid / temperature)
+    unit = own / np.linalg.norm(own, axis=1, keepdims=True)
+    unit_goal = goal / np.linalg.norm(goal, axis=1, keepdims=True)
+    divergence = (np.exp(soft_teacher) * (soft_teacher - soft_student)).sum(1).mean()
+    return {
+        "distillation": float(temperature**2 * divergence),
+        "cross_entropy": float(-log_softmax(hybrid)[range(IMAGES), batch.labels.numpy()].mean()),
+        "feature_transfer": float(((unit - unit_goal) ** 2).sum(1).mean()),
+    }
+
+
+@pytest.mark.parametrize("weights", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.9, 0.1, 20)])
+@pytest.mark.parametrize("part", [0, 2])
+def test_every_piece_of_the_loss(
+    weights: tuple[float, float, float], part: int, teacher: Teacher, batch: Batch
+) -> None:
+    student = warm(ensemble(teacher), batch).student(part)
+    generator = torch.Generator().manual_seed(part)
+    kept = torch.randint(0, 2, (IMAGES, 3), generator=generator).float()
+    before = kept.clone()
+    names = ("distillation", "cross_entropy", "feature_transfer")
+    plan = section(temperature=3.0, **dict(zip(names, weights, strict=True)))
+    with torch.no_grad():
+        loss = float(student_loss(plan, student, part, batch, kept, teacher.bias))
+        with autocast():
+            features = student(batch.images)
+    expected = pieces(features, batch, teacher, part, kept.numpy())
+    assert loss == pytest.approx(sum(w * expected[n] for w, n in zip(weights, names, strict=True)), rel=1e-4)
+    assert torch.equal(kept, before)
+
+
+def distilled(teacher: Teacher, batch: Batch, threads: int, steps: int = 4) -> Ensemble:
+    students = ensemble(teacher)
+    students.train()
+    optimizer = torch.optim.SGD(students.parameters(), lr=0.05, momentum=0.9)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with distillation_step(section(), students, teacher, PARTITION) as step:
+            for number in range(steps):
+                optimizer.zero_grad()
+                step(batch.images, batch.labels, torch.Generator().manual_seed(number))
+                optimizer.step()
+    finally:
+        torch.set_num_threads(before)
+    return students
+
+
+def test_students_do_not_depend_on_the_number_of_cores(teacher: Teacher, batch: Batch) -> None:
+    one = distilled(teacher, batch, threads=1)
+    for threads in (2, 4):
+        other = distilled(teacher, batch, threads)
+        for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+            assert torch.equal(a, b), name
+
+
+def test_distillation_lowers_the_loss_and_leaves_the_teacher_alone(teacher: Teacher, batch: Batch) -> None:
+    before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
+    students = ensemble(teacher)
+    students.train()
+    optimizer = torch.optim.SGD(students.parameters(), lr=0.02)
+    losses = []
+    with distillation_step(section(keep_parts=1.0), students, teacher, PARTITION) as step:
+        for _ in range(25):
+            optimizer.zero_grad()
+            losses.append(step(batch.images, batch.labels, torch.Generator()))
+            optimizer.step()
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(torch.equal(before[name], value) for name, value in teacher.network.state_dict().items())
+    assert all(parameter.grad is None for parameter in teacher.network.parameters())
+
+
+def test_one_broken_student_is_told_and_not_swallowed(teacher: Teacher, batch: Batch) -> None:
+    students = ensemble(teacher)
+    students.students[3] = torch.nn.Identity()
+    with (
+        distillation_step(section(), students, teacher, PARTITION) as step,
+        pytest.raises(AssertionError),
+    ):
+        step(batch.images, batch.labels, torch.Generator())
