@@ -1,6 +1,8 @@
 """The frame of the command line: exit codes, one line for each failure, quiet ends."""
 
 import argparse
+import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -82,8 +84,10 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_reader_that_leaves_early_is_no_failure_to_speak_of() -> None:
+    # Unbuffered, argparse itself would swallow the error.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "nonn", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "nonn", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -99,12 +103,12 @@ def test_every_command_and_option_has_help(name: str, capsys: pytest.CaptureFixt
     assert help_line
     assert "\n" not in help_line
     assert main([name, "--help"]) == 0
-    assert help_line.split()[0] in capsys.readouterr().out
+    assert f"usage: nonn {name}" in capsys.readouterr().out
     parser = argparse.ArgumentParser()
     load_command(name).add_arguments(parser)
     assert [action.dest for action in parser._actions if not action.help] == []
 
 
 def test_the_root_help_lists_every_command() -> None:
-    listed = build_parser().format_help()
-    assert [name for name in COMMANDS if f"\n    {name} " not in listed] == []
+    listed = re.findall(r"^    (\w+)(?: |$)", build_parser().format_help(), re.MULTILINE)
+    assert tuple(listed) == COMMANDS
