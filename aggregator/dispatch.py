@@ -88,8 +88,9 @@ class Dispatcher:
 
     def drain(self, now: float) -> None:
         """Take no more requests, and be done with the others soon."""
-        self._drained_by = min(self._drained_by, now + self._settings.drain)
-        self._alarm.at(self._drained_by)
+        if self._drained_by == math.inf:
+            self._drained_by = now + self._settings.drain
+            self._alarm.at(self._drained_by)
 
     def partial(self, now: float, device: Device, event: Partial) -> None:
         """Keep a device's partial logits if they are good: the first answer for each student counts."""

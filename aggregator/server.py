@@ -11,15 +11,14 @@ from typing import Any, NoReturn, Self
 import grpc
 
 from aggregator import effects, events, wire
-from aggregator.address import Address, check_free
+from aggregator.address import check_free, join
 from aggregator.driver import Driver
 from aggregator.errors import ListenError, SettingsError
 from aggregator.settings import Settings
 from bundle import Bundle, InputError
-from protos import REFUSED_KEY, nonn_pb2
+from protos import REFUSED_KEY, endpoints, nonn_pb2
 
 HELLO_SECONDS = 5.0
-FETCH_SECONDS = 120.0
 FAREWELL_SECONDS = 2.0
 CHUNK = 256 * 1024
 # A device takes no larger message.
@@ -51,8 +50,11 @@ class Aggregator:
     ) -> None:
         self.bundle = bundle
         self.settings = settings or Settings()
-        self._address = Address.parse(listen)
-        if not insecure and not self._address.loopback:
+        try:
+            self._host, self._port = endpoints.split(listen)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        if not insecure and not endpoints.is_loopback(self._host):
             raise SettingsError(
                 f"{listen} is open to other machines, in plain text: listen on 127.0.0.1, or say --insecure"
             )
@@ -62,18 +64,17 @@ class Aggregator:
     @property
     def address(self) -> str:
         """HOST:PORT, the port being the chosen one."""
-        return str(self._address)
+        return join(self._host, self._port)
 
     async def __aenter__(self) -> Self:
-        check_free(self._address)
+        check_free(self._host, self._port)
         self._driver = Driver(self.bundle, self.settings)
         self._server = grpc.aio.server(options=self._options())
         self._server.add_generic_rpc_handlers(self._handlers())
         try:
-            port = self._server.add_insecure_port(str(self._address))
+            self._port = self._server.add_insecure_port(self.address)
         except RuntimeError as error:
-            raise ListenError(f"cannot listen on {self._address}: {wire.one_line(str(error))}") from None
-        self._address = self._address.with_port(port)
+            raise ListenError(f"cannot listen on {self.address}: {wire.one_line(str(error))}") from None
         await self._server.start()
         return self
 
@@ -118,6 +119,7 @@ class Aggregator:
             code, reason = await link.run(context, lambda message: self._driver.receive(link, message))
         finally:
             self._driver.close_link(link, reason)
+            await link.finish()
         if code is not grpc.StatusCode.OK:
             await _abort(context, code, reason)
 
@@ -129,9 +131,8 @@ class Aggregator:
         if entry is None:
             await _abort(context, grpc.StatusCode.NOT_FOUND, "no student of this bundle has that sha256")
         model = self.bundle.student_bytes(entry.index)
-        async with asyncio.timeout(FETCH_SECONDS):
-            for start in range(0, len(model), CHUNK):
-                await context.write(nonn_pb2.Chunk(data=model[start : start + CHUNK]).SerializeToString())
+        for start in range(0, len(model), CHUNK):
+            await context.write(nonn_pb2.Chunk(data=model[start : start + CHUNK]).SerializeToString())
 
     async def _predict(self, data: bytes, context: Any) -> bytes:
         try:

@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aggregator import Settings
 
 HELP = "serve a bundle: devices join it, clients ask it"
 
@@ -55,12 +59,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import logging
 
-    from aggregator import Aggregator, Settings, serve
+    from aggregator import Aggregator, serve
     from bundle import Bundle
 
     # One line on stderr for each change of state.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    settings = Settings(
+    aggregator = Aggregator(
+        Bundle.load(args.bundle), settings(args), listen=args.listen, insecure=args.insecure
+    )
+    serve(aggregator, lambda address: print(f"listening on {address}", flush=True))
+    return 0
+
+
+def settings(args: argparse.Namespace) -> "Settings":
+    from aggregator import Settings
+
+    return Settings(
         window=args.window,
         max_batch=args.max_batch,
         queue=args.queue,
@@ -68,9 +82,6 @@ def run(args: argparse.Namespace) -> int:
         ping=args.ping,
         heal=args.heal_after,
     )
-    aggregator = Aggregator(Bundle.load(args.bundle), settings, listen=args.listen, insecure=args.insecure)
-    serve(aggregator, lambda address: print(f"listening on {address}", flush=True))
-    return 0
 
 
 def _seconds_or_never(text: str) -> float | None:

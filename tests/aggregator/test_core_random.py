@@ -1,0 +1,339 @@
+"""Whatever happens, in whatever order, the core keeps its promises: hypothesis drives it on virtual time."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from aggregator import Core, Model, Settings, effects, events
+from aggregator.model import Student
+from bundle import InputSpec, Merger
+
+CLASSES = 3
+INPUT = InputSpec(1, 1, 1)
+WINDOW, QUEUE, MAX_BATCH = 2, 4, 6
+SECONDS = st.floats(0.0, 3.0)
+NAMES = ["a", "b", "c", "d", "e", "f"]
+GARBAGE = (
+    None,
+    np.zeros((1, CLASSES + 1), np.float32),
+    np.zeros((99, CLASSES), np.float32),
+    np.full((1, CLASSES), np.nan, np.float32),
+    np.full((1, CLASSES), 3e38, np.float32),
+)
+
+
+def model(parts: list[int]) -> Model:
+    students = tuple(Student(i, part, str(i), memory_bytes=1, cost=1) for i, part in enumerate(parts))
+    means = np.arange(len(parts) * CLASSES).reshape(len(parts), CLASSES)
+    merger = Merger(parts, np.ones(CLASSES), means, "mean")
+    accuracy = np.linspace(0, 1, 2 ** len(parts), dtype=np.float32)
+    return Model("bundle", INPUT, students, merger, accuracy)
+
+
+def partial(images: np.ndarray, student: int) -> np.ndarray:
+    rows = images.reshape(len(images), 1).astype(np.float32)
+    return rows * np.arange(1, CLASSES + 1, dtype=np.float32) + np.float32(10 * student)
+
+
+class Scripted:
+    """A device as it really behaves, but for when it does what."""
+
+    def __init__(self) -> None:
+        self.hosted: frozenset[int] = frozenset()
+        self.loaded: set[int] = set()
+        self.works: dict[int, tuple[effects.SendWork, float, set[int]]] = {}
+
+    def owing(self, now: float) -> list[int]:
+        return [work for work, (_, until, owed) in self.works.items() if owed and now < until]
+
+
+class CoreMachine(RuleBasedStateMachine):
+    @initialize(
+        parts=st.sampled_from([[0], [0, 1], [0, 0], [0, 1, 0, 1], [0, 1, 2, 0, 1]]),
+        heal=st.booleans(),
+        devices=st.integers(0, len(NAMES)),
+    )
+    def start(self, parts: list[int], heal: bool, devices: int) -> None:
+        """Most of what matters happens in a cluster that serves, so begin with one."""
+        self.model = model(parts)
+        self.settings = Settings(
+            window=WINDOW, queue=QUEUE, max_batch=MAX_BATCH, heal=2.0 if heal else None, longest_deadline=20.0
+        )
+        self.core = Core(self.model, self.settings)
+        self.now = 0.0
+        self.number = 0
+        self.draining = False
+        self.devices: dict[int, Scripted] = {}
+        self.names: dict[int, str] = {}
+        self.open: dict[int, tuple[events.Predict, float]] = {}
+        self.images = 0
+        self.works: list[effects.SendWork] = []
+        self.delivered: dict[int, set[int]] = {}  # per work: students whose partial logits came as asked for
+
+        for name in NAMES[:devices]:
+            self.join(name, memory=0, speed=0.0)
+        self.now = self.settings.settle
+        self.do(events.Tick())
+        for link in sorted(self.devices):
+            self.load_all(link)
+
+    # ---- carrying out effects, and checking each
+
+    def do(self, event: events.Event) -> None:
+        for effect in self.core.handle(self.now, event):
+            match effect:
+                case effects.Answer():
+                    self.check_answer(effect)
+                case effects.Refuse(request):
+                    _, deadline = self.open.pop(request)
+                    assert self.now <= deadline
+                    assert effect.message
+                    assert "\n" not in effect.message
+                case effects.SendWork():
+                    self.check_work(effect)
+                case effects.Assign(link, students):
+                    self.devices[link].hosted = frozenset(students)
+                    self.devices[link].loaded &= set(students)
+                case effects.CloseLink(link):
+                    del self.devices[link]
+                case effects.Ping(link):
+                    assert link in self.devices
+
+    def check_answer(self, answer: effects.Answer) -> None:
+        request, deadline = self.open.pop(answer.request)
+        assert self.now < deadline
+        assert not (request.strict and answer.missing)
+        everyone = tuple(range(len(self.model.students)))
+        assert tuple(sorted((*answer.answered, *answer.missing))) == everyone
+        work = next(w for w in reversed(self.works) if np.isin(request.images, w.images).all())
+        assert set(answer.answered) == self.delivered[work.work]
+        expected = self.model.merger.merge({s: partial(request.images, s) for s in answer.answered})
+        np.testing.assert_allclose(answer.logits, expected, rtol=1e-5)
+        assert answer.expected_accuracy == float(self.model.accuracy[sum(1 << s for s in answer.answered)])
+
+    def check_work(self, work: effects.SendWork) -> None:
+        assert len(work.links) == len(set(work.links)) > 0
+        assert 1 <= len(work.images) <= MAX_BATCH
+        assert work.budget > 0
+        self.works.append(work)
+        self.delivered[work.work] = set()
+        for link in work.links:
+            device = self.devices[link]
+            assert device.loaded
+            device.works[work.work] = (work, self.now + work.budget, set(device.loaded))
+            assert len(device.owing(self.now)) <= WINDOW
+
+    def pick(self, data: st.DataObject) -> int:
+        return data.draw(st.sampled_from(sorted(self.devices)))
+
+    def next_number(self) -> int:
+        self.number += 1
+        return self.number
+
+    # ---- what may happen
+
+    @rule(
+        name=st.sampled_from(NAMES), memory=st.sampled_from([0, 1, 2]), speed=st.sampled_from([0.0, 1.0, 4.0])
+    )
+    def join(self, name: str, memory: int, speed: float) -> None:
+        link = self.next_number()
+        self.devices[link] = Scripted()
+        self.names[link] = name
+        self.do(events.Joined(link, events.DeviceFacts(name, name, memory_bytes=memory, speed=speed)))
+        assert [n for n, device in self.names.items() if n in self.devices and device == name] == [link]
+
+    @precondition(lambda self: self.devices)
+    @rule(data=st.data(), passed=st.booleans() | st.just(True))
+    def load(self, data: st.DataObject, passed: bool) -> None:
+        link = self.pick(data)
+        device = self.devices[link]
+        student = data.draw(st.integers(0, len(self.model.students)))
+        if passed and student in device.hosted:
+            device.loaded.add(student)
+        elif not passed:
+            device.loaded.discard(student)
+            for _, _, owed in device.works.values():
+                owed.discard(student)
+        self.do(events.Ready(link, "bundle", student, passed, "" if passed else "self-test"))
+
+    @precondition(lambda self: self.devices)
+    @rule(data=st.data())
+    def load_one_device(self, data: st.DataObject) -> None:
+        self.load_all(self.pick(data))
+
+    def load_all(self, link: int) -> None:
+        for student in sorted(self.devices[link].hosted):
+            if student in self.devices[link].hosted:
+                self.devices[link].loaded.add(student)
+            self.do(events.Ready(link, "bundle", student, True))
+
+    @rule(
+        counts=st.lists(st.integers(1, MAX_BATCH), min_size=1, max_size=6),
+        within=st.none() | SECONDS,
+        strict=st.booleans(),
+    )
+    def predict(self, counts: list[int], within: float | None, strict: bool) -> None:
+        for count in counts:
+            self.predict_one(count, within, strict)
+
+    def predict_one(self, count: int, within: float | None, strict: bool) -> None:
+        """Every image is told apart from those of all other open requests."""
+        images = (np.arange(self.images, self.images + count) % 256).astype(np.uint8).reshape(count, 1, 1, 1)
+        self.images += count
+        deadline = None if within is None else self.now + within
+        request = events.Predict(self.next_number(), images, deadline, strict)
+        longest = self.now + self.settings.default_deadline
+        self.open[request.request] = (request, longest if deadline is None else deadline)
+        self.do(request)
+        assert not (self.draining and request.request in self.open)
+
+    @rule(count=st.sampled_from([0, MAX_BATCH + 1]), bundle=st.sampled_from(["", "other"]))
+    def predict_nonsense(self, count: int, bundle: str) -> None:
+        request = events.Predict(
+            self.next_number(), np.zeros((count, 1, 1, 1), np.uint8), None, False, bundle
+        )
+        self.open[request.request] = (request, self.now + 1)
+        self.do(request)
+        assert request.request not in self.open
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        request = data.draw(st.sampled_from(sorted(self.open)))
+        del self.open[request]
+        self.do(events.Cancelled(request))
+
+    @precondition(lambda self: any(device.works for device in self.devices.values()))
+    @rule(data=st.data(), share=st.sampled_from(["all", "all", "one", "again"]))
+    def answer(self, data: st.DataObject, share: str) -> None:
+        choices = [(link, work) for link, device in self.devices.items() for work in device.works]
+        link, number = data.draw(st.sampled_from(choices))
+        work, _, owed = self.devices[link].works[number]
+        students = sorted(owed) if share != "again" else range(len(self.model.students))
+        for student in students if share != "one" else students[:1]:
+            if student in owed:
+                owed.discard(student)
+                self.delivered[work.work].add(student)
+            self.do(events.Partial(link, "bundle", work.work, student, partial(work.images, student)))
+
+    @precondition(lambda self: any(device.works for device in self.devices.values()))
+    @rule(data=st.data())
+    def everyone_answers(self, data: st.DataObject) -> None:
+        """In whatever order, all that is owed for the oldest work, or all but one device's share."""
+        oldest = min(work for device in self.devices.values() for work in device.works)
+        links = [link for link, device in self.devices.items() if oldest in device.works]
+        for link in data.draw(st.permutations(links))[data.draw(st.integers(0, 1)) :]:
+            work, _, owed = self.devices[link].works.pop(oldest)
+            for student in sorted(owed):
+                self.delivered[oldest].add(student)
+                self.do(events.Partial(link, "bundle", oldest, student, partial(work.images, student)))
+
+    @precondition(lambda self: any(device.works for device in self.devices.values()))
+    @rule(data=st.data(), logits=st.sampled_from(GARBAGE), bundle=st.sampled_from(["bundle", "other"]))
+    def answer_nonsense(self, data: st.DataObject, logits: np.ndarray | None, bundle: str) -> None:
+        choices = [(link, work) for link, device in self.devices.items() for work in device.works]
+        link, number = data.draw(st.sampled_from(choices))
+        work, _, owed = self.devices[link].works[number]
+        student = data.draw(st.sampled_from([*sorted(owed), 2**32 - 1]))
+        owed.discard(student)
+        self.do(events.Partial(link, bundle, work.work, student, logits))
+
+    @precondition(lambda self: self.devices)
+    @rule(data=st.data(), whole=st.booleans())
+    def refuse(self, data: st.DataObject, whole: bool) -> None:
+        link = self.pick(data)
+        device = self.devices[link]
+        work = data.draw(st.sampled_from([0, *device.works]))
+        student = None if whole else data.draw(st.integers(0, 5))
+        if work in device.works:
+            owed = device.works[work][2]
+            owed.difference_update(set(owed) if student is None else {student})
+        self.do(events.Refusal(link, work, student, "OVERLOADED: ?"))
+
+    @precondition(lambda self: self.devices)
+    @rule(data=st.data(), kind=st.sampled_from(["pong", "malformed", "leaving", "gone"]))
+    def speak(self, data: st.DataObject, kind: str) -> None:
+        link = self.pick(data)
+        if kind == "gone":
+            del self.devices[link]
+            self.do(events.Gone(link, "crashed"))
+        elif kind == "leaving":
+            self.do(events.Leaving(link, "stopped"))
+        else:
+            self.do(events.Pong(link) if kind == "pong" else events.Malformed(link, "what?"))
+
+    @rule(seconds=SECONDS, data=st.data())
+    def wait(self, seconds: float, data: st.DataObject) -> None:
+        """Time passes; the core is woken whenever it asks. Some devices answer pings, others are silent."""
+        alive = data.draw(st.sets(st.sampled_from(sorted(self.devices)))) if self.devices else set()
+        until = self.now + seconds
+        while (due := self.core.next_wakeup()) is not None and due <= until:
+            assert due >= self.now, "woken in the past"
+            self.now = due
+            self.do(events.Tick())
+            for link in alive & set(self.devices):
+                self.do(events.Pong(link))
+        self.now = until
+
+    @rule(seconds=SECONDS, link=st.integers(0, 50))
+    def stray(self, seconds: float, link: int) -> None:
+        if link not in self.devices:
+            self.do(events.Pong(link))
+            self.do(events.Partial(link, "bundle", 1, 0, None))
+            self.do(events.Cancelled(10_000 + link))
+        elif seconds < 1:
+            self.do(events.Partial(link, "bundle", 2**64 - 1, 0, None))
+            self.do(events.Joined(link, events.DeviceFacts("z", "z")))
+
+    @precondition(lambda self: self.number > 20)
+    @rule()
+    def drain(self) -> None:
+        self.draining = True
+        self.do(events.Drain())
+
+    # ---- what must always hold
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        if not hasattr(self, "core"):
+            return
+        assert all(self.now <= deadline for _, deadline in self.open.values())
+        assert self.core.idle == (not self.open)
+        if self.open:
+            assert self.core.next_wakeup() is not None
+
+    @invariant()
+    def status_is_the_truth(self) -> None:
+        if not hasattr(self, "core"):
+            return
+        status = self.core.status(self.now)
+        assert {device.facts.device_id for device in status.devices} == {self.names[n] for n in self.devices}
+        for device, link in zip(status.devices, self.devices, strict=True):
+            assert set(device.assigned) <= self.devices[link].hosted
+            assert set(device.serving) <= self.devices[link].loaded
+
+    def teardown(self) -> None:
+        """Left alone, every request ends by its deadline."""
+        if not hasattr(self, "core"):
+            return
+        while self.open:
+            due = self.core.next_wakeup()
+            assert due is not None
+            self.now = due
+            self.do(events.Tick())
+        assert self.core.idle
+
+
+TestCore = CoreMachine.TestCase
+TestCore.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.mark.slow
+class TestCoreLonger(CoreMachine.TestCase):
+    settings = settings(
+        max_examples=200, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    )

@@ -1,0 +1,182 @@
+"""Joining, hosting, falling silent, leaving and coming back, on a virtual clock."""
+
+from typing import Any
+
+import pytest
+
+from aggregator import Settings, events
+from aggregator.effects import Assign, CloseLink, Ping, Welcome
+from aggregator.status import State
+
+
+def states(cluster: Any) -> dict[str, State]:
+    return {d.facts.device_id: d.state for d in cluster.core.status(cluster.now).devices}
+
+
+def test_a_device_is_welcomed_and_given_a_student_at_once(cluster: Any) -> None:
+    link = cluster.join()
+    assert [e for e in cluster.log if isinstance(e, Welcome | Assign)] == [Welcome(link), Assign(link, (0,))]
+
+
+def test_the_first_device_waits_for_others_before_it_takes_all(cluster: Any) -> None:
+    link = cluster.join()
+    cluster.wait(0.99)
+    assert cluster.assigned == {link: (0,)}
+    cluster.wait(0.01)
+    assert cluster.assigned == {link: (0, 1, 2, 3, 4, 5)}
+
+
+def test_devices_that_keep_coming_and_going_cannot_put_off_the_first_placement(cluster: Any) -> None:
+    first = cluster.join()
+    for _ in range(25):
+        cluster.wait(0.5, answering=[first])
+        cluster.do(events.Gone(cluster.join("flapping"), "crashed"))
+    assert len(cluster.assigned[first]) >= 5
+
+
+def test_every_device_gets_one_of_as_many_students(cluster: Any) -> None:
+    links = cluster.serve(6)
+    assert sorted(cluster.assigned[link] for link in links) == [(s,) for s in range(6)]
+
+
+def test_the_students_of_a_lost_device_wait_for_it_and_then_move(cluster: Any) -> None:
+    first, second, *_ = cluster.serve(6)
+    others = [link for link in cluster.assigned if link != first]
+    cluster.do(events.Gone(first, "crashed"))
+    cluster.wait(29.9, answering=others)
+    assert cluster.assigned[second] == (1,)
+    cluster.wait(0.1, answering=others)
+    assert sum(0 in cluster.assigned[link] for link in others) == 1
+
+
+def test_healing_can_be_switched_off(make_cluster: Any) -> None:
+    cluster = make_cluster(Settings(heal=None))
+    first, *others = cluster.serve(6)
+    cluster.do(events.Gone(first, "crashed"))
+    cluster.wait(10_000, answering=others)
+    assert all(len(cluster.assigned[link]) == 1 for link in others)
+    assert cluster.assigned[cluster.join()] == (0,)
+
+
+def test_a_device_that_returns_replaces_its_old_self_and_gets_its_students(cluster: Any) -> None:
+    links = [cluster.join(name) for name in ("a", "b")]
+    cluster.wait(1.0)
+    had = cluster.assigned[links[0]]
+    again = cluster.join("a")
+    assert cluster.assigned[again] == had
+    assert [e.link for e in cluster.log if isinstance(e, CloseLink)] == [links[0]]
+    assert [d.facts.device_id for d in cluster.core.status(cluster.now).devices] == ["b", "a"]
+
+
+def test_a_late_device_takes_over_and_only_then_does_the_old_one_let_go(cluster: Any) -> None:
+    (old,) = cluster.serve(1)
+    new = cluster.join()
+    (moved,) = cluster.assigned[new]
+    assert moved in cluster.assigned[old]
+    cluster.ready(new)
+    assert moved not in cluster.assigned[old]
+    assert len(cluster.assigned[old]) == 5
+
+
+def test_a_device_lets_go_of_a_student_only_when_no_work_counts_on_it(cluster: Any) -> None:
+    (old,) = cluster.serve(1)
+    new = cluster.join()
+    (moved,) = cluster.assigned[new]
+    request = cluster.predict()
+    cluster.ready(new)
+    assert moved in cluster.assigned[old]
+    cluster.answer(old)
+    assert moved not in cluster.assigned[old]
+    assert cluster.answered(request).missing == ()
+
+
+def test_a_failed_self_test_is_shown_and_the_student_goes_elsewhere(cluster: Any) -> None:
+    a, b = cluster.join("a"), cluster.join("b")
+    cluster.do(events.Ready(a, cluster.model.bundle_id, 0, False, "logits differ by 0.3"))
+    status = cluster.core.status(cluster.now)
+    assert status.devices[0].error == "logits differ by 0.3"
+    assert 0 not in cluster.assigned[a]
+    cluster.wait(1.0)
+    assert 0 in cluster.assigned[b]
+    assert 0 not in cluster.assigned[a]
+
+
+def test_a_device_that_failed_is_given_another_chance(cluster: Any) -> None:
+    link = cluster.join()
+    cluster.do(events.Ready(link, cluster.model.bundle_id, 0, False, "cannot fetch it"))
+    cluster.wait(30, answering=[link])
+    assert cluster.assigned[link] == (1, 2, 3, 4, 5)
+    cluster.wait(40, answering=[link])
+    assert cluster.assigned[link] == (0, 1, 2, 3, 4, 5)
+
+
+def test_a_loaded_student_of_another_bundle_is_not_used(cluster: Any) -> None:
+    link = cluster.join()
+    cluster.do(events.Ready(link, "another", 0, True))
+    assert states(cluster)[f"d{link}"] is State.LOADING
+
+
+@pytest.mark.parametrize("sign", ["pong", "refusal", "malformed"])
+def test_any_message_counts_as_life(cluster: Any, sign: str) -> None:
+    (link,) = cluster.serve(1)
+    for _ in range(10):
+        cluster.wait(1.0)
+        message = {
+            "pong": events.Pong(link),
+            "refusal": events.Refusal(link, 99, None, "FAILED"),
+            "malformed": events.Malformed(link, "what?"),
+        }[sign]
+        cluster.do(message)
+        assert states(cluster)[f"d{link}"] is State.SERVING
+
+
+def test_a_silent_device_becomes_suspect_after_three_misses_and_is_still_probed(cluster: Any) -> None:
+    quiet, lively = cluster.serve(2)
+    cluster.wait(4.0, answering=[lively])
+    assert states(cluster) == {f"d{quiet}": State.SUSPECT, f"d{lively}": State.SERVING}
+    later = cluster.wait(5.0, answering=[lively])
+    assert sum(isinstance(e, Ping) and e.link == quiet for e in later) == 5
+    cluster.do(events.Pong(quiet))
+    assert states(cluster)[f"d{quiet}"] is State.SERVING
+
+
+def test_an_aggregator_that_was_asleep_blames_no_one(cluster: Any) -> None:
+    (link,) = cluster.serve(1)
+    cluster.do(events.Pong(link))
+    cluster.now += 60
+    cluster.do(events.Tick())
+    assert states(cluster)[f"d{link}"] is State.SERVING
+
+
+def test_a_suspect_devices_students_move_and_need_not_come_back(cluster: Any) -> None:
+    quiet, lively = cluster.serve(2)
+    cluster.wait(40, answering=[lively])
+    assert cluster.assigned[lively] == (0, 1, 2, 3, 4, 5)
+    cluster.ready(lively)
+    cluster.do(events.Pong(quiet))
+    served = cluster.assigned[quiet] + cluster.assigned[lively]
+    assert sorted(served) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_leaving_device_gets_no_more_work_but_may_finish_what_it_has(cluster: Any) -> None:
+    a, b = cluster.serve(2)
+    request = cluster.predict()
+    cluster.do(events.Leaving(a, "stopped"))
+    cluster.answer(b)
+    assert cluster.outcome(request) is None
+    cluster.answer(a)
+    assert cluster.answered(request).missing == ()
+    cluster.predict()
+    assert cluster.work().links == (b,)
+    assert states(cluster)[f"d{a}"] is State.LEAVING
+
+
+def test_memory_limits_what_a_device_is_given(cluster: Any) -> None:
+    link = cluster.join(memory_bytes=2 * cluster.model.students[0].memory_bytes)
+    cluster.wait(2)
+    assert len(cluster.assigned[link]) == 2
+
+
+def test_messages_of_unknown_links_are_ignored(cluster: Any) -> None:
+    assert cluster.do(events.Pong(77)) == []
+    assert cluster.do(events.Gone(77, "?")) == []
