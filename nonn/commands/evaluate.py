@@ -28,9 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split", choices=("test", "validation", "train"), default="test", help="default: test"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.json", help="default: runs/NAME/evaluation-SPLIT.json"
+        "--output", type=_json_file, metavar="FILE.json", help="default: runs/NAME/evaluation-SPLIT.json"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def _json_file(text: str) -> Path:
+    path = Path(text)
+    if path.suffix != ".json":
+        raise argparse.ArgumentTypeError(f"{text} must end in .json; the plot beside it ends in .png")
+    return path
 
 
 def run(args: argparse.Namespace) -> int:
