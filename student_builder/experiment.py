@@ -83,6 +83,8 @@ class PartitionSection(Section):
     def _parts_or_sizes(self) -> Self:
         if (self.parts is None) == (self.sizes is None):
             raise ValueError("give either parts = NUMBER or sizes = [...]")
+        if self.method == "louvain" and self.sizes is not None:
+            raise ValueError("louvain's sizes are whatever comes out: give parts = NUMBER")
         return self
 
     @property

@@ -49,6 +49,7 @@ def test_the_shipped_experiments(path: Path) -> None:
         ({"students": {"count": 1}}, "1 students cannot cover 2 parts: raise students.count"),
         ({"partition": {"sizes": [8, 8]}}, "partition: give either parts = NUMBER or sizes"),
         ({"partition": {"parts": None}}, "partition: give either parts = NUMBER or sizes"),
+        ({"partition": {"method": "louvain", "sizes": [8, 8], "parts": None}}, "partition: louvain's sizes"),
         ({"partition": {"parts": 0}}, "partition.parts: "),
         ({"partition": {"method": "spectral"}}, "partition.method: "),
         ({"teacher": {"weights": "w.pt"}}, "teacher: give either weights = PATH or a [teacher.train]"),
