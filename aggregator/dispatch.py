@@ -7,7 +7,7 @@ answered.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aggregator.admission import reason_to_refuse
@@ -17,13 +17,13 @@ from aggregator.effects import Code, Effect, Reason, Refuse, SendWork
 from aggregator.events import Partial, Predict, Refusal
 from aggregator.model import Model
 from aggregator.settings import Settings
+from aggregator.targets import choose_targets
 from aggregator.works import Request, Share, Work, checked, form_work, settle
 
 NOBODY = (Code.UNAVAILABLE, "no device serves a student right now")
 ALL_LOST = (Code.UNAVAILABLE, "every device that had the request was lost or refused it")
 TOO_LATE = (Code.DEADLINE_EXCEEDED, "no student answered before the deadline")
 NO_ROOM = (Code.DEADLINE_EXCEEDED, "the deadline came before any device had room for the request")
-
 
 # A hint outside these seconds helps nobody.
 SHORTEST_RETRY, LONGEST_RETRY = 0.01, 1.0
@@ -165,10 +165,11 @@ class Dispatcher:
                     self._refuse(Refuse(request.id, *NOBODY))
                 self._queue.clear()
                 return
-            targets = self._targets(now, serving)
-            if not targets:
+            targets = choose_targets(now, serving, self._settings)
+            if not targets.devices:
+                self._alarm.at(targets.until)
                 return
-            self._send(now, self._next_batch(), targets)
+            self._send(now, self._next_batch(), targets.devices)
 
     def _no_place(self, late: bool) -> Reason | None:
         """Why no request can be taken right now."""
@@ -188,20 +189,6 @@ class Dispatcher:
         slowest = max((device.pace for device in self._devices.values() if device.serving), default=0.0)
         return min(max(images * slowest, SHORTEST_RETRY), LONGEST_RETRY)
 
-    def _targets(self, now: float, serving: list[Device]) -> list[Device]:
-        """The devices that get the next work, without stragglers; none: it has to wait."""
-        free = [device for device in serving if device.has_room(self._settings.window)]
-        if not free:
-            return []
-        full = [device for device in serving if device not in free]
-        until = max(
-            (device.waited_for_until(self._settings.default_deadline) for device in full), default=-math.inf
-        )
-        if now < until:
-            self._alarm.at(until)
-            return []
-        return free
-
     def _next_batch(self) -> list[Request]:
         batch: list[Request] = []
         room = self._settings.max_batch
@@ -214,7 +201,7 @@ class Dispatcher:
             del self._queue[request.id]
         return batch
 
-    def _send(self, now: float, batch: list[Request], targets: list[Device]) -> None:
+    def _send(self, now: float, batch: list[Request], targets: Sequence[Device]) -> None:
         self._latest_work += 1
         work, images = form_work(self._latest_work, now, batch)
         budget = max(self._answer_by(request) for request in batch) - now

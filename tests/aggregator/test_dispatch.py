@@ -8,13 +8,14 @@ import pytest
 from aggregator import Settings, events
 from aggregator.effects import Code, SendWork
 from aggregator.status import State
+from tests.aggregator.virtual import Cluster
 
 
-def status(cluster: Any) -> Any:
+def status(cluster: Cluster) -> Any:
     return cluster.core.status(cluster.now)
 
 
-def test_an_answer_is_the_merge_of_all_students(cluster: Any) -> None:
+def test_an_answer_is_the_merge_of_all_students(cluster: Cluster) -> None:
     links = cluster.serve(3)
     request = cluster.predict(1, 2, 3)
     assert cluster.work().links == tuple(links)
@@ -27,7 +28,7 @@ def test_an_answer_is_the_merge_of_all_students(cluster: Any) -> None:
     assert answer.expected_accuracy == 1.0
 
 
-def test_a_device_lost_in_the_middle_costs_its_students_and_no_time(cluster: Any) -> None:
+def test_a_device_lost_in_the_middle_costs_its_students_and_no_time(cluster: Cluster) -> None:
     first, *others = cluster.serve(6)
     request = cluster.predict(9)
     for link in others:
@@ -40,7 +41,7 @@ def test_a_device_lost_in_the_middle_costs_its_students_and_no_time(cluster: Any
     assert (status(cluster).answered, status(cluster).degraded) == (1, 1)
 
 
-def test_a_device_that_does_not_answer_costs_time_until_just_before_the_deadline(cluster: Any) -> None:
+def test_a_device_that_does_not_answer_costs_time_until_just_before_the_deadline(cluster: Cluster) -> None:
     _, *others = cluster.serve(6)
     request = cluster.predict(9, within=0.5)
     for link in others:
@@ -51,20 +52,20 @@ def test_a_device_that_does_not_answer_costs_time_until_just_before_the_deadline
     assert cluster.answered(request).missing == (0,)
 
 
-def test_nobody_answered_in_time(cluster: Any) -> None:
+def test_nobody_answered_in_time(cluster: Cluster) -> None:
     cluster.serve(2)
     request = cluster.predict(within=0.5)
     cluster.wait(0.5)
     assert cluster.refused(request).code is Code.DEADLINE_EXCEEDED
 
 
-def test_no_device_means_unavailable_at_once(cluster: Any) -> None:
+def test_no_device_means_unavailable_at_once(cluster: Cluster) -> None:
     assert cluster.refused(cluster.predict()).code is Code.UNAVAILABLE
     cluster.join()
     assert cluster.refused(cluster.predict()).code is Code.UNAVAILABLE
 
 
-def test_all_devices_lost_means_unavailable_for_what_waits_too(cluster: Any) -> None:
+def test_all_devices_lost_means_unavailable_for_what_waits_too(cluster: Cluster) -> None:
     (link,) = cluster.serve(1)
     requests = [cluster.predict() for _ in range(4)]
     cluster.do(events.Gone(link, "killed"))
@@ -72,7 +73,7 @@ def test_all_devices_lost_means_unavailable_for_what_waits_too(cluster: Any) -> 
     assert cluster.core.idle
 
 
-def test_a_request_without_a_deadline_gets_the_default(cluster: Any) -> None:
+def test_a_request_without_a_deadline_gets_the_default(cluster: Cluster) -> None:
     cluster.serve(1)
     request = cluster.predict(within=None)
     cluster.wait(1.9)
@@ -81,12 +82,12 @@ def test_a_request_without_a_deadline_gets_the_default(cluster: Any) -> None:
     assert cluster.refused(request).code is Code.DEADLINE_EXCEEDED
 
 
-def test_a_deadline_that_has_passed_is_refused(cluster: Any) -> None:
+def test_a_deadline_that_has_passed_is_refused(cluster: Cluster) -> None:
     cluster.serve(1)
     assert cluster.refused(cluster.predict(within=0.0)).code is Code.DEADLINE_EXCEEDED
 
 
-def test_a_request_with_little_time_does_not_shorten_that_of_its_batch(cluster: Any) -> None:
+def test_a_request_with_little_time_does_not_shorten_that_of_its_batch(cluster: Cluster) -> None:
     a, b = cluster.serve(2)
     for _ in range(2):  # fill the windows, so that the next two wait together
         cluster.predict()
@@ -103,7 +104,7 @@ def test_a_request_with_little_time_does_not_shorten_that_of_its_batch(cluster: 
     np.testing.assert_array_equal(cluster.answered(patient).logits, cluster.merged((4,), range(6)))
 
 
-def test_strict_refuses_a_degraded_answer(cluster: Any) -> None:
+def test_strict_refuses_a_degraded_answer(cluster: Cluster) -> None:
     a, b = cluster.serve(2)
     strict, lenient = cluster.predict(strict=True), cluster.predict()
     cluster.do(events.Gone(b, "killed"))
@@ -123,7 +124,7 @@ def test_strict_refuses_a_degraded_answer(cluster: Any) -> None:
         (np.zeros((65, 2, 2, 1), np.uint8), "at most 64"),
     ],
 )
-def test_images_that_do_not_fit_are_refused_with_the_reason(cluster: Any, images: Any, says: str) -> None:
+def test_images_that_do_not_fit_are_refused_with_the_reason(cluster: Cluster, images: Any, says: str) -> None:
     cluster.serve(1)
     cluster.do(events.Predict(999, images))
     refusal = cluster.refused(999)
@@ -132,14 +133,14 @@ def test_images_that_do_not_fit_are_refused_with_the_reason(cluster: Any, images
     assert "\n" not in refusal.message
 
 
-def test_another_bundle_is_refused(cluster: Any) -> None:
+def test_another_bundle_is_refused(cluster: Cluster) -> None:
     cluster.serve(1)
     assert cluster.refused(cluster.predict(bundle="other")).code is Code.FAILED_PRECONDITION
     assert cluster.outcome(cluster.predict(bundle=cluster.model.bundle_id)) is None
 
 
-def test_what_waits_while_windows_are_full_forms_the_next_batch(make_cluster: Any) -> None:
-    cluster = make_cluster(Settings(window=2, max_batch=4))
+def test_what_waits_while_windows_are_full_forms_the_next_batch() -> None:
+    cluster = Cluster(Settings(window=2, max_batch=4))
     (link,) = cluster.serve(1)
     requests = [cluster.predict(value) for value in range(8)]
     assert [len(work.images) for work in cluster.works.values()] == [1, 1]
@@ -153,8 +154,8 @@ def test_what_waits_while_windows_are_full_forms_the_next_batch(make_cluster: An
         np.testing.assert_allclose(cluster.answered(request).logits, expected, rtol=1e-6)
 
 
-def test_a_full_queue_refuses_with_a_hint(make_cluster: Any) -> None:
-    cluster = make_cluster(Settings(window=1, queue=3))
+def test_a_full_queue_refuses_with_a_hint() -> None:
+    cluster = Cluster(Settings(window=1, queue=3))
     cluster.serve(1)
     requests = [cluster.predict() for _ in range(5)]
     refusal = cluster.refused(requests[-1])
@@ -164,7 +165,7 @@ def test_a_full_queue_refuses_with_a_hint(make_cluster: Any) -> None:
     assert all(cluster.outcome(request) is None for request in requests[:-1])
 
 
-def test_a_cancelled_request_leaves_no_trace(cluster: Any) -> None:
+def test_a_cancelled_request_leaves_no_trace(cluster: Cluster) -> None:
     (link,) = cluster.serve(1)
     requests = [cluster.predict() for _ in range(3)]
     for request in requests:
@@ -176,7 +177,7 @@ def test_a_cancelled_request_leaves_no_trace(cluster: Any) -> None:
     assert len(cluster.works) == 2
 
 
-def keep_busy(cluster: Any, links: list[int], rounds: int = 20) -> None:
+def keep_busy(cluster: Cluster, links: list[int], rounds: int = 20) -> None:
     """Teach the core that these devices take 10 ms."""
     for _ in range(rounds):
         cluster.predict()
@@ -185,7 +186,7 @@ def keep_busy(cluster: Any, links: list[int], rounds: int = 20) -> None:
             cluster.answer(link)
 
 
-def test_a_straggler_is_skipped_once_it_takes_far_longer_than_usual(cluster: Any) -> None:
+def test_a_straggler_is_skipped_once_it_takes_far_longer_than_usual(cluster: Cluster) -> None:
     slow, fast = cluster.serve(2)
     keep_busy(cluster, [slow, fast])
     for _ in range(2):
@@ -203,7 +204,7 @@ def test_a_straggler_is_skipped_once_it_takes_far_longer_than_usual(cluster: Any
     assert cluster.answered(quick).missing == cluster.assigned[slow]
 
 
-def test_a_device_that_catches_up_is_used_again(cluster: Any) -> None:
+def test_a_device_that_catches_up_is_used_again(cluster: Cluster) -> None:
     slow, fast = cluster.serve(2)
     works = []
     for _ in range(2):
@@ -216,7 +217,7 @@ def test_a_device_that_catches_up_is_used_again(cluster: Any) -> None:
     assert cluster.work().links == (slow, fast)
 
 
-def test_a_work_that_a_device_never_answers_stops_counting(cluster: Any) -> None:
+def test_a_work_that_a_device_never_answers_stops_counting(cluster: Cluster) -> None:
     mute, lively = cluster.serve(2)
     for _ in range(2):
         cluster.predict(within=1.0)
@@ -226,7 +227,7 @@ def test_a_work_that_a_device_never_answers_stops_counting(cluster: Any) -> None
     assert cluster.work().links == (mute, lively)
 
 
-def test_a_suspect_device_is_not_waited_for(cluster: Any) -> None:
+def test_a_suspect_device_is_not_waited_for(cluster: Cluster) -> None:
     quiet, lively = cluster.serve(2)
     cluster.do(events.Pong(quiet))
     cluster.wait(2.5, answering=[lively])
@@ -238,99 +239,7 @@ def test_a_suspect_device_is_not_waited_for(cluster: Any) -> None:
     assert cluster.work().links == (lively,)
 
 
-def test_a_refusal_is_not_waited_for(cluster: Any) -> None:
-    a, b = cluster.serve(2)
-    request = cluster.predict()
-    work = cluster.work().work
-    cluster.do(events.Refusal(a, work, cluster.assigned[a][0], "FAILED: out of memory"))
-    cluster.answer(b)
-    assert cluster.outcome(request) is None
-    cluster.do(events.Refusal(a, work, None, "OVERLOADED: too much"))
-    assert set(cluster.answered(request).missing) == set(cluster.assigned[a])
-    assert status(cluster).devices[0].error == "OVERLOADED: too much"
-
-
-def test_refused_by_everyone(cluster: Any) -> None:
-    links = cluster.serve(2)
-    request = cluster.predict()
-    for link in links:
-        cluster.do(events.Refusal(link, cluster.work().work, None, "FAILED: ?"))
-    assert cluster.refused(request).code is Code.UNAVAILABLE
-
-
-GOOD = np.zeros((1, 3), np.float32)
-
-
-@pytest.mark.parametrize(
-    ("bundle", "logits"),
-    [
-        ("another", GOOD),
-        (None, None),
-        (None, np.zeros((2, 3), np.float32)),
-        (None, np.zeros((1, 4), np.float32)),
-        (None, np.zeros((1, 3), np.float64)),
-        (None, np.full((1, 3), np.nan, np.float32)),
-        (None, np.full((1, 3), np.inf, np.float32)),
-        (None, np.full((1, 3), 3e38, np.float32)),
-    ],
-    ids=["bundle", "no tensor", "rows", "classes", "dtype", "nan", "inf", "absurd"],
-)
-def test_wrong_partials_are_counted_and_not_merged(cluster: Any, bundle: str | None, logits: Any) -> None:
-    bad, good = cluster.serve(2)
-    request = cluster.predict(5)
-    wrong = cluster.assigned[bad]
-    for student in wrong:
-        name = bundle or cluster.model.bundle_id
-        cluster.do(events.Partial(bad, name, cluster.work().work, student, logits))
-    cluster.answer(good)
-    answer = cluster.answered(request)
-    assert answer.missing == wrong
-    np.testing.assert_array_equal(answer.logits, cluster.merged((5,), cluster.assigned[good]))
-    assert status(cluster).dropped == len(wrong)
-    assert status(cluster).devices[0].error
-
-
-def test_late_repeated_unknown_and_unassigned_partials_are_counted_and_dropped(cluster: Any) -> None:
-    a, b = cluster.serve(2)
-    request = cluster.predict(within=0.5)
-    name, work = cluster.model.bundle_id, cluster.work().work
-    cluster.do(events.Partial(a, name, 12345, cluster.assigned[a][0], GOOD))
-    cluster.do(events.Partial(a, name, work, cluster.assigned[b][0], GOOD))
-    cluster.do(events.Partial(a, name, work, 2**32 - 1, GOOD))
-    cluster.answer(a)
-    cluster.answer(a)
-    assert status(cluster).dropped == 3 + len(cluster.assigned[a])
-    cluster.wait(0.5)
-    assert cluster.answered(request).missing == cluster.assigned[b]
-    cluster.answer(b)
-    assert status(cluster).dropped == 3 + 6
-
-
-def test_the_first_of_two_replicas_answers_and_the_second_is_no_fault(make_cluster: Any) -> None:
-    cluster = make_cluster(parts=(0, 1))
-    links = cluster.serve(4)
-    assert sorted(cluster.assigned[link] for link in links) == [(0,), (0,), (1,), (1,)]
-    request = cluster.predict(5)
-    assert len(cluster.work().links) == 4
-    for link in links[:2]:
-        cluster.answer(link)
-    assert cluster.answered(request).missing == ()
-    for link in links[2:]:
-        cluster.answer(link)
-    assert status(cluster).dropped == 0
-
-
-def test_one_replica_lost_is_no_loss(make_cluster: Any) -> None:
-    cluster = make_cluster(parts=(0, 1))
-    links = cluster.serve(4)
-    request = cluster.predict(5)
-    cluster.do(events.Gone(links[0], "killed"))
-    for link in links[1:]:
-        cluster.answer(link)
-    assert cluster.answered(request).missing == ()
-
-
-def test_draining_refuses_the_new_and_finishes_the_old(cluster: Any) -> None:
+def test_draining_refuses_the_new_and_finishes_the_old(cluster: Cluster) -> None:
     (link,) = cluster.serve(1)
     old, slow = cluster.predict(within=30), cluster.predict(within=30)
     cluster.do(events.Drain())
@@ -343,7 +252,7 @@ def test_draining_refuses_the_new_and_finishes_the_old(cluster: Any) -> None:
     assert cluster.core.idle
 
 
-def test_status_tells_the_truth(cluster: Any) -> None:
+def test_status_tells_the_truth(cluster: Cluster) -> None:
     assert status(cluster).expected_accuracy == 0.0
     a, b = cluster.serve(2)
     now = status(cluster)
@@ -355,7 +264,7 @@ def test_status_tells_the_truth(cluster: Any) -> None:
     assert status(cluster).expected_accuracy < 1.0
 
 
-def test_the_clock_may_go_back(cluster: Any) -> None:
+def test_the_clock_may_go_back(cluster: Cluster) -> None:
     (link,) = cluster.serve(1)
     cluster.now -= 50
     request = cluster.predict(within=None)

@@ -1,24 +1,23 @@
 """Joining, hosting, falling silent, leaving and coming back, on a virtual clock."""
 
-from typing import Any
-
 import pytest
 
 from aggregator import Settings, events
 from aggregator.effects import Assign, CloseLink, Ping, Welcome
 from aggregator.status import State
+from tests.aggregator.virtual import Cluster
 
 
-def states(cluster: Any) -> dict[str, State]:
+def states(cluster: Cluster) -> dict[str, State]:
     return {d.facts.device_id: d.state for d in cluster.core.status(cluster.now).devices}
 
 
-def test_a_device_is_welcomed_and_given_a_student_at_once(cluster: Any) -> None:
+def test_a_device_is_welcomed_and_given_a_student_at_once(cluster: Cluster) -> None:
     link = cluster.join()
     assert [e for e in cluster.log if isinstance(e, Welcome | Assign)] == [Welcome(link), Assign(link, (0,))]
 
 
-def test_the_first_device_waits_for_others_before_it_takes_all(cluster: Any) -> None:
+def test_the_first_device_waits_for_others_before_it_takes_all(cluster: Cluster) -> None:
     link = cluster.join()
     cluster.wait(0.99)
     assert cluster.assigned == {link: (0,)}
@@ -26,7 +25,7 @@ def test_the_first_device_waits_for_others_before_it_takes_all(cluster: Any) -> 
     assert cluster.assigned == {link: (0, 1, 2, 3, 4, 5)}
 
 
-def test_devices_that_keep_coming_and_going_cannot_put_off_the_first_placement(cluster: Any) -> None:
+def test_devices_that_keep_coming_and_going_cannot_put_off_the_first_placement(cluster: Cluster) -> None:
     first = cluster.join()
     for _ in range(25):
         cluster.wait(0.5, answering=[first])
@@ -34,12 +33,12 @@ def test_devices_that_keep_coming_and_going_cannot_put_off_the_first_placement(c
     assert len(cluster.assigned[first]) >= 5
 
 
-def test_every_device_gets_one_of_as_many_students(cluster: Any) -> None:
+def test_every_device_gets_one_of_as_many_students(cluster: Cluster) -> None:
     links = cluster.serve(6)
     assert sorted(cluster.assigned[link] for link in links) == [(s,) for s in range(6)]
 
 
-def test_the_students_of_a_lost_device_wait_for_it_and_then_move(cluster: Any) -> None:
+def test_the_students_of_a_lost_device_wait_for_it_and_then_move(cluster: Cluster) -> None:
     first, second, *_ = cluster.serve(6)
     others = [link for link in cluster.assigned if link != first]
     cluster.do(events.Gone(first, "crashed"))
@@ -49,8 +48,8 @@ def test_the_students_of_a_lost_device_wait_for_it_and_then_move(cluster: Any) -
     assert sum(0 in cluster.assigned[link] for link in others) == 1
 
 
-def test_healing_can_be_switched_off(make_cluster: Any) -> None:
-    cluster = make_cluster(Settings(heal=None))
+def test_healing_can_be_switched_off() -> None:
+    cluster = Cluster(Settings(heal=None))
     first, *others = cluster.serve(6)
     cluster.do(events.Gone(first, "crashed"))
     cluster.wait(10_000, answering=others)
@@ -58,7 +57,7 @@ def test_healing_can_be_switched_off(make_cluster: Any) -> None:
     assert cluster.assigned[cluster.join()] == (0,)
 
 
-def test_a_device_that_returns_replaces_its_old_self_and_gets_its_students(cluster: Any) -> None:
+def test_a_device_that_returns_replaces_its_old_self_and_gets_its_students(cluster: Cluster) -> None:
     links = [cluster.join(name) for name in ("a", "b")]
     cluster.wait(1.0)
     had = cluster.assigned[links[0]]
@@ -68,7 +67,7 @@ def test_a_device_that_returns_replaces_its_old_self_and_gets_its_students(clust
     assert [d.facts.device_id for d in cluster.core.status(cluster.now).devices] == ["b", "a"]
 
 
-def test_a_late_device_takes_over_and_only_then_does_the_old_one_let_go(cluster: Any) -> None:
+def test_a_late_device_takes_over_and_only_then_does_the_old_one_let_go(cluster: Cluster) -> None:
     (old,) = cluster.serve(1)
     new = cluster.join()
     (moved,) = cluster.assigned[new]
@@ -78,7 +77,7 @@ def test_a_late_device_takes_over_and_only_then_does_the_old_one_let_go(cluster:
     assert len(cluster.assigned[old]) == 5
 
 
-def test_a_device_lets_go_of_a_student_only_when_no_work_counts_on_it(cluster: Any) -> None:
+def test_a_device_lets_go_of_a_student_only_when_no_work_counts_on_it(cluster: Cluster) -> None:
     (old,) = cluster.serve(1)
     new = cluster.join()
     (moved,) = cluster.assigned[new]
@@ -90,7 +89,7 @@ def test_a_device_lets_go_of_a_student_only_when_no_work_counts_on_it(cluster: A
     assert cluster.answered(request).missing == ()
 
 
-def test_a_failed_self_test_is_shown_and_the_student_goes_elsewhere(cluster: Any) -> None:
+def test_a_failed_self_test_is_shown_and_the_student_goes_elsewhere(cluster: Cluster) -> None:
     a, b = cluster.join("a"), cluster.join("b")
     cluster.do(events.Ready(a, cluster.model.bundle_id, 0, False, "logits differ by 0.3"))
     status = cluster.core.status(cluster.now)
@@ -101,7 +100,7 @@ def test_a_failed_self_test_is_shown_and_the_student_goes_elsewhere(cluster: Any
     assert 0 not in cluster.assigned[a]
 
 
-def test_a_device_that_failed_is_given_another_chance(cluster: Any) -> None:
+def test_a_device_that_failed_is_given_another_chance(cluster: Cluster) -> None:
     link = cluster.join()
     cluster.do(events.Ready(link, cluster.model.bundle_id, 0, False, "cannot fetch it"))
     cluster.wait(30, answering=[link])
@@ -110,14 +109,14 @@ def test_a_device_that_failed_is_given_another_chance(cluster: Any) -> None:
     assert cluster.assigned[link] == (0, 1, 2, 3, 4, 5)
 
 
-def test_a_loaded_student_of_another_bundle_is_not_used(cluster: Any) -> None:
+def test_a_loaded_student_of_another_bundle_is_not_used(cluster: Cluster) -> None:
     link = cluster.join()
     cluster.do(events.Ready(link, "another", 0, True))
     assert states(cluster)[f"d{link}"] is State.LOADING
 
 
 @pytest.mark.parametrize("sign", ["pong", "refusal", "malformed"])
-def test_any_message_counts_as_life(cluster: Any, sign: str) -> None:
+def test_any_message_counts_as_life(cluster: Cluster, sign: str) -> None:
     (link,) = cluster.serve(1)
     for _ in range(10):
         cluster.wait(1.0)
@@ -130,7 +129,7 @@ def test_any_message_counts_as_life(cluster: Any, sign: str) -> None:
         assert states(cluster)[f"d{link}"] is State.SERVING
 
 
-def test_a_silent_device_becomes_suspect_after_three_misses_and_is_still_probed(cluster: Any) -> None:
+def test_a_silent_device_becomes_suspect_after_three_misses_and_is_still_probed(cluster: Cluster) -> None:
     quiet, lively = cluster.serve(2)
     cluster.wait(4.0, answering=[lively])
     assert states(cluster) == {f"d{quiet}": State.SUSPECT, f"d{lively}": State.SERVING}
@@ -140,7 +139,7 @@ def test_a_silent_device_becomes_suspect_after_three_misses_and_is_still_probed(
     assert states(cluster)[f"d{quiet}"] is State.SERVING
 
 
-def test_an_aggregator_that_was_asleep_blames_no_one(cluster: Any) -> None:
+def test_an_aggregator_that_was_asleep_blames_no_one(cluster: Cluster) -> None:
     (link,) = cluster.serve(1)
     cluster.do(events.Pong(link))
     cluster.now += 60
@@ -148,7 +147,7 @@ def test_an_aggregator_that_was_asleep_blames_no_one(cluster: Any) -> None:
     assert states(cluster)[f"d{link}"] is State.SERVING
 
 
-def test_a_suspect_devices_students_move_and_need_not_come_back(cluster: Any) -> None:
+def test_a_suspect_devices_students_move_and_need_not_come_back(cluster: Cluster) -> None:
     quiet, lively = cluster.serve(2)
     cluster.wait(40, answering=[lively])
     assert cluster.assigned[lively] == (0, 1, 2, 3, 4, 5)
@@ -158,7 +157,7 @@ def test_a_suspect_devices_students_move_and_need_not_come_back(cluster: Any) ->
     assert sorted(served) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_leaving_device_gets_no_more_work_but_may_finish_what_it_has(cluster: Any) -> None:
+def test_a_leaving_device_gets_no_more_work_but_may_finish_what_it_has(cluster: Cluster) -> None:
     a, b = cluster.serve(2)
     request = cluster.predict()
     cluster.do(events.Leaving(a, "stopped"))
@@ -171,12 +170,12 @@ def test_a_leaving_device_gets_no_more_work_but_may_finish_what_it_has(cluster: 
     assert states(cluster)[f"d{a}"] is State.LEAVING
 
 
-def test_memory_limits_what_a_device_is_given(cluster: Any) -> None:
+def test_memory_limits_what_a_device_is_given(cluster: Cluster) -> None:
     link = cluster.join(memory_bytes=2 * cluster.model.students[0].memory_bytes)
     cluster.wait(2)
     assert len(cluster.assigned[link]) == 2
 
 
-def test_messages_of_unknown_links_are_ignored(cluster: Any) -> None:
+def test_messages_of_unknown_links_are_ignored(cluster: Cluster) -> None:
     assert cluster.do(events.Pong(77)) == []
     assert cluster.do(events.Gone(77, "?")) == []
