@@ -32,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    # Before torch loads: operators on 8x8 images are so short that threads wait more than they work.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from nonn.demonstration import demonstrate
     from nonn.errors import UsageError
 
     kill = args.devices // 2 if args.kill is None else args.kill
     if not 0 <= kill < args.devices:
         raise UsageError(f"--kill must leave a device: from 0 to {args.devices - 1}, not {kill}")
-    # Read when torch loads: operators on 8x8 images are so short that threads wait more than they work.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # A `kill` from outside ends the cluster's processes in order too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()

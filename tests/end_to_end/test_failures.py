@@ -143,7 +143,8 @@ def test_asked_to_stop_everyone_ends_in_good_order(cluster: LocalCluster) -> Non
     assert cluster.aggregator.wait(20) == 0
 
 
-def test_no_process_outlives_its_starter(bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_its_starter(ending: signal.Signals, bundle: Bundle, tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
@@ -153,14 +154,18 @@ with LocalCluster(Path({str(bundle.path)!r}), 2, folder=Path({str(tmp_path)!r}))
     sys.stdin.read()
 """
     starter = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     with starter:
         assert starter.stdout is not None
         pids = [int(word) for word in starter.stdout.readline().split()]
         assert len(pids) == 3
         handles = [os.pidfd_open(pid) for pid in pids]
-        starter.kill()
+        starter.send_signal(ending)
     for handle in handles:
         assert ended(handle, 20)
         os.close(handle)
