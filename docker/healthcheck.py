@@ -1,7 +1,7 @@
 """Is this container's `nonn` doing its work? Exit code 0: yes.
 
-An aggregator is healthy when it answers; a device when its aggregator counts it among those that serve or stand
-by. What runs here, and with which options, is read from the process table.
+An aggregator is healthy when it answers; a device when its aggregator counts it among those that serve or
+stand by. What runs here, and with which options, is read from the process table.
 """
 
 import socket
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from nonn.cli import build_parser
 from nonn.client import Client
-from protos import endpoints, nonn_pb2
+from protos import endpoints
 
-WORKING = {nonn_pb2.SERVING, nonn_pb2.IDLE}
+WORKING = {"serving", "idle"}
 SECONDS = 5.0
 
 
@@ -29,10 +29,11 @@ def running_command() -> Namespace:
 
 def main() -> None:
     options = running_command()
-    address = options.aggregator if options.command == "device" else f"127.0.0.1:{endpoints.split(options.listen)[1]}"
+    is_device = options.command == "device"
+    address = options.aggregator if is_device else f"127.0.0.1:{endpoints.split(options.listen)[1]}"
     with Client(address, insecure=True) as client:
         status = client.status(deadline=SECONDS)
-    if options.command == "device":
+    if is_device:
         name = options.name or socket.gethostname()
         if not any(device.name == name and device.state in WORKING for device in status.devices):
             sys.exit(f"the aggregator does not count {name} among the working devices")
