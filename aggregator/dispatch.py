@@ -8,7 +8,6 @@ answered.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from aggregator.admission import reason_to_refuse
 from aggregator.alarm import Alarm
@@ -17,6 +16,7 @@ from aggregator.effects import Code, Effect, Reason, Refuse, SendWork
 from aggregator.events import Partial, Predict, Refusal
 from aggregator.model import Model
 from aggregator.settings import Settings
+from aggregator.status import Counters
 from aggregator.targets import choose_targets
 from aggregator.works import Request, Share, Work, checked, form_work, settle
 
@@ -27,16 +27,6 @@ NO_ROOM = (Code.DEADLINE_EXCEEDED, "the deadline came before any device had room
 
 # A hint outside these seconds helps nobody.
 SHORTEST_RETRY, LONGEST_RETRY = 0.01, 1.0
-
-
-@dataclass(slots=True)
-class Counters:
-    """Since the start. dropped: messages of devices that were late, repeated, malformed or unknown."""
-
-    answered: int = 0
-    degraded: int = 0
-    refused: int = 0
-    dropped: int = 0
 
 
 class Dispatcher:

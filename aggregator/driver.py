@@ -33,6 +33,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._closing = False
         self._welcome = wire.welcome(settings)
 
     def feed(self, event: events.Event) -> None:
@@ -79,6 +80,7 @@ class Driver:
 
     def close(self) -> None:
         """End every device's stream, and the timer."""
+        self._closing = True
         for link in self._links.values():
             link.close(grpc.StatusCode.UNAVAILABLE, "the aggregator is shutting down")
         if self._timer is not None:
@@ -108,7 +110,8 @@ class Driver:
                 if link in self._links:
                     self._links[link].close(grpc.StatusCode.ABORTED, reason)
             case effects.Note(text, warning):
-                log.log(logging.WARNING if warning else logging.INFO, "%s", text)
+                if not self._closing:  # that all devices are lost then is no news
+                    log.log(logging.WARNING if warning else logging.INFO, "%s", text)
 
     def _send(self, link: int, message: bytes) -> None:
         if link in self._links:

@@ -29,7 +29,7 @@ class Settings:
     queue: int = 256
     default_deadline: float = 2.0
     longest_deadline: float = 60.0
-    margin: float = 0.02
+    margin: float = 0.05
     ping: float = 1.0
     misses: int = 3
     settle: float = 1.0

@@ -5,7 +5,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from aggregator.devices import Device
-from aggregator.dispatch import Counters
 from aggregator.events import DeviceFacts
 from aggregator.model import Model
 
@@ -18,6 +17,16 @@ class State(enum.Enum):
     SUSPECT = "SUSPECT"
     LEAVING = "LEAVING"
     IDLE = "IDLE"
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the start. dropped: messages of devices that were late, repeated, malformed or unknown."""
+
+    answered: int = 0
+    degraded: int = 0
+    refused: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

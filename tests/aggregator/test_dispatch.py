@@ -46,7 +46,7 @@ def test_a_device_that_does_not_answer_costs_time_until_just_before_the_deadline
     request = cluster.predict(9, within=0.5)
     for link in others:
         cluster.answer(link)
-    cluster.wait(0.47)
+    cluster.wait(0.44)
     assert cluster.outcome(request) is None
     cluster.wait(0.02)
     assert cluster.answered(request).missing == (0,)

@@ -84,13 +84,27 @@ def test_no_device_is_unavailable_and_strict_wants_all(bundle: Bundle) -> None:
 
 def test_a_deadline_brings_what_has_arrived(bundle: Bundle) -> None:
     async def test() -> None:
-        async with serving(bundle) as cluster:
+        settings = Settings(ping=0.05, settle=0.05, margin=1.0)
+        async with serving(bundle, settings) as cluster:
             slow, fast = await cluster.device("slow"), await cluster.device("fast")
             await cluster.served(4)
             slow.answering = False
             client = await cluster.client()
-            answer = await client.Predict(request(images()), timeout=1.0)
+            answer = await client.Predict(request(images()), timeout=2.0)
             assert list(answer.answered) == sorted(student.student for student in fast.assigned)
+
+    run(test)
+
+
+def test_a_call_without_a_deadline_gets_the_default(bundle: Bundle) -> None:
+    async def test() -> None:
+        async with serving(bundle, Settings(settle=0.05, default_deadline=0.2)) as cluster:
+            device = await cluster.device("d")
+            await cluster.served(4)
+            device.answering = False
+            error = await refusal((await cluster.client()).Predict(request(images())))
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert "no student answered" in (error.details() or "")
 
     run(test)
 

@@ -218,10 +218,10 @@ def test_a_device_that_reads_nothing_holds_up_no_one(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its stream is full of works that it does not read; the other device's is not."""
-    monkeypatch.setattr(link, "OUTGOING", 16)
+    monkeypatch.setattr(link, "OUTGOING", 8)
 
     async def test() -> None:
-        settings = Settings(ping=0.05, settle=0.05, window=8, max_batch=100_000, misses=1000)
+        settings = Settings(ping=0.05, settle=0.05, window=8, max_batch=100_000, misses=1000, margin=0.5)
         async with serving(bundle, settings) as cluster:
             options = [("grpc.http2.lookahead_bytes", 1024), ("grpc.use_local_subchannel_pool", 1)]
             channel = await cluster.stack.enter_async_context(
@@ -237,7 +237,7 @@ def test_a_device_that_reads_nothing_holds_up_no_one(
             client = await cluster.client()
 
             async def cut_off() -> bool:
-                answer = await client.Predict(request(images(100_000)), timeout=0.5)
+                answer = await client.Predict(request(images(100_000)), timeout=1.0)
                 assert list(answer.answered) == [student.student for student in good.assigned]
                 return all(device.device_id != "deaf" for device in (await cluster.status()).devices)
 
