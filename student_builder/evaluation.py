@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle import Bundle, LossSummary, accuracy_by_lost, subset_accuracy, subset_members
+from bundle import Bundle, Fill, LossSummary, Merger, accuracy_by_lost, subset_accuracy, subset_members
 from student_builder.data import Dataset, load_data, split_validation
 from student_builder.errors import DataError
 from student_builder.files import write_file, write_json
@@ -25,6 +25,7 @@ class Evaluation:
     bundle: Bundle
     source: str
     split: Split
+    fill: Fill
     images: int
     accuracy: NDArray[np.float32]
 
@@ -41,7 +42,7 @@ class Evaluation:
             "data": self.source,
             "split": self.split,
             "images": self.images,
-            "fill": self.bundle.manifest.fill,
+            "fill": self.fill,
             "by_lost": {str(summary.pop("lost")): summary for summary in summaries},
             "every_subset": [
                 {"answering": list(subset_members(mask)), "accuracy": float(self.accuracy[mask])}
@@ -54,16 +55,23 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Bundle, source: str, split: Split = "test", progress: Progress | None = None
+    bundle: Bundle,
+    source: str,
+    split: Split = "test",
+    progress: Progress | None = None,
+    fill: Fill | None = None,
 ) -> Evaluation:
     """Run every student of a bundle by ONNX Runtime and merge every subset of their partial logits.
 
-    source: as in an experiment's data.source, paths relative to the working folder.
+    source: as in an experiment's data.source, paths relative to the working folder. fill: what stands in for
+    lost parts, instead of the bundle's own rule.
 
     Raises:
-        DataError: where the data cannot be read or is not of the bundle's kind.
+        DataError: where the data cannot be read or is not of the bundle's kind, or the bundle lacks what
+            `fill` needs.
     """
     progress = progress or Silent()
+    merger = _merger(bundle, fill or bundle.manifest.fill)
     data = load_data(source)
     if data.label_names != bundle.manifest.labels:
         raise DataError(
@@ -80,8 +88,20 @@ def evaluate(
             task.advance()
     subsets = 2 ** len(students) - 1
     with progress.task("merge every subset", subsets) as task:
-        accuracy = subset_accuracy(bundle.merger, np.stack(partials), labels, task.advance)
-    return Evaluation(bundle, source, split, len(images), accuracy)
+        accuracy = subset_accuracy(merger, np.stack(partials), labels, task.advance)
+    return Evaluation(bundle, source, split, merger.fill, len(images), accuracy)
+
+
+def _merger(bundle: Bundle, fill: Fill) -> Merger:
+    own = bundle.merger
+    if fill == own.fill:
+        return own
+    if fill == "ridge" and own.covariance is None:
+        raise DataError(
+            f"the bundle {bundle.manifest.name} holds no covariance, which ridge needs: "
+            "build it with merge.fill = 'ridge'"
+        )
+    return Merger(own.student_parts, own.bias, own.means, fill, own.covariance)
 
 
 def _select(bundle: Bundle, data: Dataset, split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split", choices=("test", "validation", "train"), default="test", help="default: test"
     )
     parser.add_argument(
+        "--fill",
+        choices=("zero", "mean", "ridge"),
+        help="what stands in for lost parts (default: the bundle's own rule)",
+    )
+    parser.add_argument(
         "--output", type=_json_file, metavar="FILE.json", help="default: runs/NAME/evaluation-SPLIT.json"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from student_builder import RichProgress, evaluate, plot
 
     bundle = Bundle.load(args.bundle)
-    evaluation = evaluate(bundle, args.data or _own_source(bundle), args.split, RichProgress())
+    evaluation = evaluate(bundle, args.data or _own_source(bundle), args.split, RichProgress(), args.fill)
     output = args.output or Path("runs") / bundle.manifest.name / f"evaluation-{args.split}.json"
     picture = output.with_suffix(".png")
     evaluation.save(output)
@@ -73,7 +78,8 @@ def _show(evaluation: "Evaluation") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{evaluation.bundle.manifest.name}, {evaluation.images:,} {evaluation.split} images"
+    name, fill = evaluation.bundle.manifest.name, evaluation.fill
+    title = f"{name}, {evaluation.images:,} {evaluation.split} images, fill {fill}"
     table = Table("lost", "subsets", "mean", "worst", "best", title=title, box=SIMPLE_HEAD)
     for column in table.columns:
         column.justify = "right"

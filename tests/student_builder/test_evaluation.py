@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle import BundleError, InputError
+from bundle import BundleError, InputError, Merger
 from nonn.cli import main
 from student_builder import evaluate, plot
 from student_builder.errors import DataError
@@ -38,6 +39,25 @@ def test_every_subset_is_judged_by_its_own_merge(built: Built, source: str) -> N
         answering = {s: partials[s] for s in range(STUDENTS) if mask >> s & 1}
         right = built.bundle.merger.merge(answering).argmax(1) == arrays["test_labels"]
         assert evaluation.accuracy[mask] == pytest.approx(right.mean())
+
+
+def test_lost_parts_can_be_filled_in_by_another_rule(built: Built, source: str) -> None:
+    bundle = built.bundle
+    arrays = digits()
+    own = bundle.merger
+    filled = evaluate(bundle, source, fill="zero")
+    assert filled.to_dict()["fill"] == "zero"
+    (partial,) = run_students([bundle.student_bytes(0)], arrays["test_images"])
+    zero = Merger(own.student_parts, own.bias, own.means, "zero")
+    right = zero.merge({0: partial}).argmax(1) == arrays["test_labels"]
+    assert filled.accuracy[1] == pytest.approx(right.mean())
+
+
+def test_ridge_needs_a_covariance(built: Built, source: str) -> None:
+    own = built.bundle.merger
+    merger = Merger(own.student_parts, own.bias, own.means, "zero")
+    with pytest.raises(DataError, match="no covariance"):
+        evaluate(replace(built.bundle, merger=merger), source, fill="ridge")
 
 
 def test_the_validation_split_is_the_one_that_the_bundle_was_judged_on(built: Built, source: str) -> None:
