@@ -93,16 +93,17 @@ def _show(outcome: "Outcome", seconds: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        "killed", "students left", "accuracy", "predicted", "answered", "refused", "lost", box=SIMPLE_HEAD
-    )
+    names = ("killed", "students left", "accuracy", "predicted", "answered", "refused", "lost")
+    table = Table(*names, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[2:]:
         column.justify = "right"
     for step in outcome.steps:
         accuracy = "-" if step.accuracy is None else f"{step.accuracy:.1%}"
         counts = (step.tally.answered, step.tally.refused, step.tally.lost)
         students = " ".join(str(student) for student in step.students)
-        table.add_row(step.killed or "", students, accuracy, f"{step.expected:.1%}", *map(str, counts))
+        table.add_row(step.killed or "nobody", students, accuracy, f"{step.expected:.1%}", *map(str, counts))
     console = Console(highlight=False)
     console.print(table)
     total = outcome.total
