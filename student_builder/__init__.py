@@ -12,8 +12,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-# Torch's threads wait by spinning unless told otherwise. On a busy machine that steals the very cores they wait
-# for: training the digits' teacher beside other work took 70 s with spinning, and 14 s without.
+# Torch's threads wait by spinning unless told otherwise. On a busy machine that steals the very cores they
+# wait for: training the digits' teacher beside other work took 70 s with spinning, and 14 s without.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
