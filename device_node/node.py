@@ -59,7 +59,10 @@ class DeviceNode:
         started = time.monotonic()
         greeter = asyncio.create_task(self._note_welcome(connection))
         try:
-            await connection.run(self._stop, min(CONNECT_SECONDS, max(self._patience(), 0.1)))
+            # In a task of its own: before Python 3.11.3 a TaskGroup that ended by an error spoils every later
+            # asyncio.timeout of the task that it was in (gh-102780), and Debian 12 has 3.11.2.
+            seconds = min(CONNECT_SECONDS, max(self._patience(), 0.1))
+            await asyncio.create_task(connection.run(self._stop, seconds))
         except ConnectionEnded as ended:
             if connection.welcomed.is_set():
                 self._last_contact = time.monotonic()
