@@ -86,6 +86,8 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Used by the `nonn` script and `python -m nonn`."""
+    # ONNX Runtime would report its use to its makers, and complain where it cannot.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
