@@ -64,7 +64,7 @@ def demonstrate(*, devices: int, kill: int, seed: int, keep: Path | None) -> Out
     Raises NonnError of the kind that says what is wrong.
     """
     progress = RichProgress()
-    experiment = load_experiment(EXPERIMENT).model_copy(update={"seed": seed})
+    experiment = load_experiment(EXPERIMENT, seed)
     with tempfile.TemporaryDirectory(prefix="nonn-demo-") as name:
         folder = Path(name)
         bundle = build(experiment, folder / "build", keep, progress)

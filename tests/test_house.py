@@ -110,6 +110,31 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not broken
 
 
+def test_every_key_of_an_experiment_is_documented_with_its_default() -> None:
+    from student_builder import experiment
+
+    page = (ROOT / "docs/reference/experiment.md").read_text()
+    rows = {
+        key: default.strip()
+        for keys, default in re.findall(r"^\| (`.*?`) \| (.*?) ?\|", page, re.MULTILINE)
+        for key in re.findall(r"`(\w+)`", keys)
+    }
+    sections = [value for value in vars(experiment).values() if isinstance(value, type)]
+    fields = {
+        name: field.default
+        for section in sections
+        if issubclass(section, experiment.Section)
+        for name, field in section.model_fields.items()
+    }
+    tables = {"base", "data", "teacher", "partition", "students", "merge"}
+    assert set(rows) == set(fields) - tables
+    for name, default in fields.items():
+        if isinstance(default, int | float | str) and name not in tables:
+            said = rows[name].strip("`")
+            shown = f"{default:g}" if type(default) is float else str(default).lower()
+            assert shown in said.replace(",", "").split(), f"{name}: {shown} or {said}?"
+
+
 def test_generated_protocol_code_is_current() -> None:
     result = subprocess.run(
         [sys.executable, "protos/generate.py", "--check"],
