@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -16,6 +17,7 @@ T = TypeVar("T")
 
 FORMAT: Final = "nonn-bundle"
 VERSION: Final = 1
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it may become part of a path
 MAX_STUDENTS: Final = 16  # the accuracy of every subset is stored: 2**16 values
 
 MANIFEST: Final = "manifest.json"
@@ -136,8 +138,10 @@ def parse_manifest(document: Mapping[str, Any]) -> Manifest:
         experiment=_field(document, "experiment", dict),
         files=files,
     )
-    if not manifest.labels:
-        raise ValueError("'labels' is empty")
+    if not NAME.fullmatch(manifest.name):
+        raise ValueError(f"'name' must be letters, digits, '.', '_' and '-', not {manifest.name[:80]!r}")
+    if not manifest.labels or not all(label.isprintable() for label in manifest.labels):
+        raise ValueError("'labels' must be at least one, of printable characters only")
     if min(manifest.part_sizes, default=0) < 1:
         raise ValueError("'part_sizes' must be positive, one for each part")
     if set(manifest.student_parts) != set(range(manifest.parts)):

@@ -31,7 +31,9 @@ class StudentCache:
             for leftover in folder.glob(".*.tmp"):  # of a write that the power cut
                 leftover.unlink()
         except OSError as error:
-            raise StorageError(f"cannot use the folder {folder}: {error.strerror}") from error
+            raise StorageError(
+                f"cannot use the folder {folder}: {error.strerror}; name another --state"
+            ) from error
 
     def digests(self, most: int = 1000) -> tuple[str, ...]:
         """Of the files that are there, the last used first; their content is checked when they are read."""

@@ -102,7 +102,9 @@ def _lock(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageError(f"cannot use the state folder {folder}: {error.strerror}") from error
+        raise StorageError(
+            f"cannot use the state folder {folder}: {error.strerror}; name another --state"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -120,7 +122,9 @@ def _read_or_create_id(path: Path) -> str:
     try:
         found = path.read_text(errors="replace").strip() if path.exists() else ""
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        raise StorageError(
+            f"cannot read {path}: {error.strerror}; remove it or name another --state"
+        ) from error
     if _ID.fullmatch(found):
         return found
     created = uuid.uuid4().hex

@@ -43,5 +43,5 @@ class MissingExtra(NonnError):
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package}: install it with `pip install 'nonn[{extra}]'`"
+            f"{purpose} needs the package {package}: in the checkout, `pip install '.[{extra}]'` brings it"
         )

@@ -103,6 +103,8 @@ class Exchange:
                     f"cannot reach the aggregator at {self.address} ({reason}): "
                     "start it, or check the address"
                 )
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # gRPC's own: the message was too long
+                return InputError(f"too many images for one request ({details}): send fewer at a time")
             if code is grpc.StatusCode.UNIMPLEMENTED:
                 details = f"what answers at {self.address} is no NoNN aggregator"
         retry = str(metadata.get("retry-after-ms", ""))

@@ -32,8 +32,9 @@ def make_bundle(
     models = _export(workspace, ensemble, progress)
     merger = _measure_moments(workspace, ensemble, models, progress)
     validation = workspace.validation
-    partials = _answers(models, validation.images, "measure every subset", progress)
-    accuracy = subset_accuracy(merger, partials, validation.labels)
+    partials = _answers(models, validation.images, "answer to validation", progress)
+    with progress.task("measure every subset", 2 ** len(models) - 1) as task:
+        accuracy = subset_accuracy(merger, partials, validation.labels, task.advance)
     image_shape = workspace.dataset.image_shape
     height, width, channels = image_shape
     test_images = _self_test_images(image_shape)

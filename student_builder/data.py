@@ -14,6 +14,7 @@ from student_builder.errors import DataError
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
+MOST_CLASSES = 65_536
 TEST_SHARE = 0.2  # of a source that has no test split of its own
 
 
@@ -139,7 +140,7 @@ def _load_npz(path: Path) -> Dataset:
     if "label_names" in arrays:
         label_names = _names(arrays["label_names"], path)
     else:
-        label_names = tuple(str(k) for k in range(int(labels["train"].max(initial=-1)) + 1))
+        label_names = _numbered(labels["train"])
     return Dataset(
         _with_channels(arrays["train_images"]),
         labels["train"],
@@ -158,6 +159,16 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"there is no data file {path}") from None
     except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged archive
         raise DataError(f"{path} is not a readable .npz archive of plain arrays: {error}") from error
+
+
+def _numbered(labels: Labels) -> tuple[str, ...]:
+    """Names for classes that have none: their numbers."""
+    largest = int(labels.max(initial=-1))
+    if largest >= MOST_CLASSES:
+        raise DataError(
+            f"a label is {largest}, and there are no label_names: that many classes are not likely"
+        )
+    return tuple(str(k) for k in range(largest + 1))
 
 
 def _names(names: NDArray[Any], path: Path) -> tuple[str, ...]:
@@ -207,9 +218,7 @@ def _load_torchvision(name: str) -> Dataset:
         raise DataError(f"torchvision could not provide {name}: {error}") from error
     names = tuple(str(label) for label in getattr(train, "classes", ()))
     train_arrays, test_arrays = _read_pairs(train), _read_pairs(test)
-    return Dataset(
-        *train_arrays, *test_arrays, names or tuple(str(k) for k in range(int(train_arrays[1].max()) + 1))
-    )
+    return Dataset(*train_arrays, *test_arrays, names or _numbered(train_arrays[1]))
 
 
 def _read_pairs(pairs: Any) -> tuple[Images, Labels]:

@@ -36,6 +36,14 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink()
 
 
+def make_folder(path: Path) -> None:
+    """With its parents, where it is not there yet. Raises StorageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     text = json.dumps(value, indent=2) + "\n"
     write_file(path, lambda temporary: _write_text(temporary, text))

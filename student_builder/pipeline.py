@@ -14,6 +14,7 @@ from student_builder.steps import (
     load_students,
     obtain_teacher,
     partition_filters,
+    teacher_is_done,
 )
 from student_builder.workspace import Workspace
 
@@ -64,6 +65,10 @@ def run_step(
     workspace = Workspace(experiment, folder or default_folder(experiment))
     progress = progress or Silent()
     with workspace.locked():
+        if step != "partition" and not teacher_is_done(workspace):
+            raise ExperimentError(
+                f"{workspace.folder} holds no teacher of this experiment: run nonn partition first"
+            )
         teacher = obtain_teacher(workspace, progress)
         if step == "partition":
             partition_filters(workspace, teacher, progress)

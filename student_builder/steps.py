@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from partitioner import GraphAccumulator, Partition, draw, partition, report
+from partitioner import GraphAccumulator, Partition, PartitionError, draw, partition, report
 from student_builder.checks import check_plan
 from student_builder.distillation import (
     EVALUATION_BATCH,
@@ -17,7 +17,7 @@ from student_builder.distillation import (
 )
 from student_builder.errors import TeacherError
 from student_builder.experiment import Schedule
-from student_builder.files import read_tensors, write_tensors
+from student_builder.files import make_folder, read_tensors, write_tensors
 from student_builder.precision import autocast, channels_last
 from student_builder.progress import Progress
 from student_builder.teacher import Teacher, find_teacher
@@ -47,6 +47,14 @@ def obtain_teacher(workspace: Workspace, progress: Progress) -> Teacher:
         workspace.teacher_state.unlink(missing_ok=True)
     teacher.network.eval()
     return teacher
+
+
+def teacher_is_done(workspace: Workspace) -> bool:
+    """Whether nothing has to be trained before the teacher can be used."""
+    if workspace.experiment.teacher.train is None:
+        return True
+    report = read_report(workspace.teacher_report, workspace.teacher_fingerprint)
+    return report is not None and read_tensors(workspace.teacher_weights) is not None
 
 
 def _untrained_teacher(workspace: Workspace) -> Teacher:
@@ -150,7 +158,7 @@ def partition_filters(workspace: Workspace, teacher: Teacher, progress: Progress
         graph, section.method, parts=section.parts, sizes=section.sizes, seed=workspace.experiment.seed
     )
     quality = report(graph, parts)
-    workspace.picture.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(workspace.picture.parent)
     graph.save(workspace.graph_file)
     draw(graph, parts, workspace.picture)
     facts = {"partition": parts.to_dict(), "report": quality.to_dict(), "nonnegative": lowest >= 0}
@@ -165,7 +173,10 @@ def partition_filters(workspace: Workspace, teacher: Teacher, progress: Progress
 def load_partition(workspace: Workspace) -> Partition | None:
     """The partition that the workspace holds, or None where there is none of the present inputs."""
     facts = read_report(workspace.partition_file, workspace.partition_fingerprint)
-    return None if facts is None else Partition.from_dict(facts["partition"])
+    try:
+        return None if facts is None else Partition.from_dict(facts["partition"])
+    except (KeyError, PartitionError):
+        return None
 
 
 def distil_students(

@@ -138,7 +138,7 @@ def _watch(network: nn.Module, probe: Tensor) -> _Seen:
     try:
         with torch.no_grad(), _FunctionWatch() as functions:
             logits = network(probe)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         raise TeacherError(
             f"the teacher does not take images of {list(probe.shape[1:])} (channels, height, width): {reason}"

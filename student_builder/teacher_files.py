@@ -83,7 +83,7 @@ def build_network(reference: str, arguments: dict[str, Any], base: Path) -> nn.M
     factory = load_class(reference, base)
     try:
         return factory(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TeacherError(f"{reference} cannot be made from {arguments}: {_reason(error)}") from error
 
 

@@ -113,6 +113,14 @@ def test_images_are_checked_before_they_are_sent(cluster: Served, images: Any, c
         assert client.status(deadline=WAIT).refused == before.refused
 
 
+def test_more_images_than_a_message_holds(cluster: Served) -> None:
+    with (
+        Client(cluster.address) as client,
+        pytest.raises(InputError, match="too many images for one request"),
+    ):
+        client.predict(random_images(200_000, seed=1), deadline=WAIT)
+
+
 def test_another_bundle_is_refused(cluster: Served) -> None:
     with Client(cluster.address) as client, pytest.raises(RequestRefused) as refusal:
         client.predict(random_images(1, 0), deadline=WAIT, bundle="f" * 64)

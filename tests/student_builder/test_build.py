@@ -359,3 +359,31 @@ def test_a_killed_build_goes_on_where_it_was(
     weights = "students/students.safetensors"
     assert (work / weights).read_bytes() == (tmp_path / "again" / weights).read_bytes()
     assert not state.exists()
+
+
+def test_a_step_does_not_train_a_lost_teacher_again(built: Built, tmp_path: Path) -> None:
+    work = built.copy(tmp_path / "work")
+    weights = work / "teacher" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    for step in ("distill", "export"):
+        with pytest.raises(ExperimentError, match="run nonn partition first"):
+            ran(step, built.experiment, work)  # type: ignore[arg-type]
+
+
+def test_a_partition_file_without_a_partition_counts_as_none(built: Built, tmp_path: Path) -> None:
+    work = built.copy(tmp_path / "work")
+    file = work / "partition" / "partition.json"
+    report = json.loads(file.read_text())
+    del report["partition"]
+    file.write_text(json.dumps(report))
+    assert GRAPH in ran("partition", built.experiment, work)
+
+
+def test_a_file_in_the_place_of_a_folder(built: Built, tmp_path: Path) -> None:
+    work = built.copy(tmp_path / "work")
+    for file in (work / "partition").iterdir():
+        file.unlink()
+    (work / "partition").rmdir()
+    (work / "partition").write_text("in the way")
+    with pytest.raises(StorageError, match="partition"):
+        ran("partition", built.experiment, work)

@@ -89,6 +89,7 @@ def test_names_of_bytes_are_text(tmp_path: Path) -> None:
         ({"test_images": np.zeros((TEST, 8, 9, 1), np.uint8)}, "must have one shape"),
         ({"test_images": np.zeros((TEST, 0, 8, 1), np.uint8)}, "there are no test images"),
         ({"label_names": np.array("digit")}, "label_names"),
+        ({"label_names": None, "train_labels": np.full(TRAIN, 2**32 - 1)}, "4294967295"),
         ({"label_names": np.array(["é".encode()] * 10)}, "not ASCII"),
     ],
 )

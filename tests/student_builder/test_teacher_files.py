@@ -224,3 +224,9 @@ def test_the_weights_arrive_in_the_networks_own_type(tmp_path: Path) -> None:
     weight = loaded.classifier.weight
     assert weight.dtype == torch.float32
     assert torch.equal(weight, saved.classifier.weight.half().float())
+
+
+def test_a_network_that_ends_the_process_when_it_is_made(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(MODULE + "        raise SystemExit(3)\n")
+    with pytest.raises(TeacherError, match="cannot be made from"):
+        build_network("net.py:Net", {}, tmp_path)
