@@ -18,6 +18,9 @@ from aggregator.model import Model
 from aggregator.settings import Settings
 from aggregator.status import ClusterStatus, cluster_status
 
+# A student whose partial logits are wrong so often in a row is taken from its device.
+MOST_FAULTS = 3
+
 
 class Core:
     """Whoever drives it calls `handle` for every event, and with Tick no later than `next_wakeup` says.
@@ -108,6 +111,9 @@ class Core:
         match event:
             case events.Partial():
                 self._dispatch.partial(now, device, event)
+                if device.faults.get(event.student, 0) >= MOST_FAULTS:
+                    del device.faults[event.student]
+                    self._fail(now, device, event.student, device.error)
             case events.Refusal():
                 self._dispatch.refused(device, event)
             case events.Ready():
@@ -127,6 +133,12 @@ class Core:
         if not expected:
             # Not counted: the device may have loaded it before it heard that it is not to serve it.
             return
-        if not event.passed:
-            self._dispatch.withdraw(device, event.student)
-        self._membership.ready(now, device, event.student, event.passed, event.error)
+        if event.passed:
+            self._membership.ready(now, device, event.student, True, "")
+        else:
+            self._fail(now, device, event.student, event.error)
+
+    def _fail(self, now: float, device: Device, student: int, reason: str) -> None:
+        """The device cannot serve the student: another one may."""
+        self._dispatch.withdraw(device, student)
+        self._membership.ready(now, device, student, False, reason)

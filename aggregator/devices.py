@@ -36,6 +36,7 @@ class Device:
     """`link` is its stream. assigned: what it was told to host; ready: what it serves of that.
 
     refused: students that failed on it, and until when they are kept from it.
+    faults: by student, how often in a row its partial logits were wrong.
     shedding: it is to give a student up as soon as nothing is in flight to it.
     latency: smoothed seconds from a work to its partial logits; pace: the same for each image in flight.
     """
@@ -47,6 +48,7 @@ class Device:
     assigned: frozenset[int] = frozenset()
     ready: set[int] = field(default_factory=set)
     refused: dict[int, float] = field(default_factory=dict)
+    faults: dict[int, int] = field(default_factory=dict)
     in_flight: dict[int, InFlight] = field(default_factory=dict)
     heard: bool = True
     misses: int = 0

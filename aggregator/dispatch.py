@@ -93,8 +93,10 @@ class Dispatcher:
             logits = checked(self._model, work, event)
         except ValueError as problem:
             device.error = str(problem)
+            device.faults[event.student] = device.faults.get(event.student, 0) + 1
             self._give_up(flight, {event.student})
         else:
+            device.faults.pop(event.student, None)
             if event.student not in work.partials and work.shares:
                 work.accept(event.student, logits)
         # A slower replica is no fault, but what comes after the answer, or is wrong, is of no use to anyone.

@@ -70,16 +70,6 @@ class Bundle:
         """The (first) student whose ONNX file has this digest."""
         return next((entry for entry in self.manifest.students if entry.sha256 == sha256), None)
 
-    def student_file(self, sha256: str) -> Path:
-        """Where the student's ONNX file was on disk when the bundle was loaded. Raises KeyError if unknown.
-
-        Serve `student_bytes` instead: those cannot change any more.
-        """
-        entry = self.find_student(sha256)
-        if entry is None:
-            raise KeyError(sha256)
-        return self.path / entry.file
-
     def expected_accuracy(self, students: Iterable[int]) -> float:
         """Accuracy when exactly these students answer; NaN for nobody. Raises ValueError for unknown ones."""
         mask = subset_mask(students)

@@ -227,6 +227,42 @@ def test_a_work_that_a_device_never_answers_stops_counting(cluster: Cluster) -> 
     assert cluster.work().links == (mute, lively)
 
 
+def test_a_student_that_is_wrong_time_after_time_goes_to_another_device(cluster: Cluster) -> None:
+    bad, *good = cluster.serve(6)
+    (student,) = cluster.assigned[bad]
+    for _ in range(3):
+        assert all(student not in cluster.assigned[link] for link in good)
+        request = cluster.predict(4)
+        nan = np.full((1, 3), np.nan, np.float32)
+        cluster.do(events.Partial(bad, cluster.model.bundle_id, cluster.work().work, student, nan))
+        for link in good:
+            cluster.answer(link)
+        assert cluster.answered(request).missing == (student,)
+    (heir,) = [link for link in good if student in cluster.assigned[link]]
+    assert student not in cluster.assigned[bad]
+    cluster.ready(heir, student)
+    request = cluster.predict(5)
+    for link in good:
+        cluster.answer(link)
+    if cluster.outcome(request) is None:  # the bad device was given another student meanwhile
+        cluster.answer(bad)
+    np.testing.assert_array_equal(cluster.answered(request).logits, cluster.merged((5,), range(6)))
+
+
+def test_one_wrong_answer_among_good_ones_costs_nothing(cluster: Cluster) -> None:
+    link, *others = cluster.serve(6)
+    (student,) = cluster.assigned[link]
+    for turn in range(10):
+        cluster.predict(4)
+        if turn % 2:
+            cluster.do(events.Partial(link, cluster.model.bundle_id, cluster.work().work, student, None))
+        else:
+            cluster.answer(link)
+        for other in others:
+            cluster.answer(other)
+    assert cluster.assigned[link] == (student,)
+
+
 def test_a_suspect_device_is_not_waited_for(cluster: Cluster) -> None:
     quiet, lively = cluster.serve(2)
     cluster.do(events.Pong(quiet))
