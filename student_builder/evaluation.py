@@ -148,7 +148,7 @@ def plot(evaluation: Evaluation, path: Path) -> None:
     manifest = evaluation.bundle.manifest
     axes.set(
         title=f"{manifest.name}: {len(manifest.students)} students, {manifest.parts} parts, "
-        f"{evaluation.images:,} {evaluation.split} images",
+        f"{evaluation.images:,} {evaluation.split} images, fill {evaluation.fill}",
         xlabel="students lost",
         ylabel="top-1 accuracy, %",
         xticks=lost,

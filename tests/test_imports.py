@@ -159,4 +159,4 @@ sys.exit(nonn.cli.main(["build"]))
     assert result.returncode == 13
     assert result.stderr.count("\n") == 1
     assert "torch" in result.stderr
-    assert "nonn[build]" in result.stderr
+    assert ".[build]" in result.stderr

@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what stands in for lost parts (default: the bundle's own rule)",
     )
     parser.add_argument(
-        "--output", type=_json_file, metavar="FILE.json", help="default: runs/NAME/evaluation-SPLIT.json"
+        "--output",
+        type=_json_file,
+        metavar="FILE.json",
+        help="default: runs/NAME/evaluation-SPLIT[-FILL].json",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
 
@@ -51,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     bundle = Bundle.load(args.bundle)
     evaluation = evaluate(bundle, args.data or _own_source(bundle), args.split, RichProgress(), args.fill)
-    output = args.output or Path("runs") / bundle.manifest.name / f"evaluation-{args.split}.json"
+    kind = args.split if args.fill is None else f"{args.split}-{args.fill}"
+    output = args.output or Path("runs") / bundle.manifest.name / f"evaluation-{kind}.json"
     picture = output.with_suffix(".png")
     evaluation.save(output)
     plot(evaluation, picture)
