@@ -31,6 +31,7 @@ UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 # Which extra brings which importable package.
 _EXTRAS = {
     "PIL": "client",
+    "cryptography": "certs",
     "pydantic": "build",
     "rich": "client",
     "matplotlib": "build",

@@ -22,6 +22,13 @@ class RefusalCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BAD_INPUT: _ClassVar[RefusalCode]
     FAILED: _ClassVar[RefusalCode]
 
+class Policy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POLICY_UNSPECIFIED: _ClassVar[Policy]
+    ALL: _ClassVar[Policy]
+    COVERED: _ClassVar[Policy]
+    QUORUM: _ClassVar[Policy]
+
 class DeviceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DEVICE_STATE_UNSPECIFIED: _ClassVar[DeviceState]
@@ -30,6 +37,7 @@ class DeviceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SUSPECT: _ClassVar[DeviceState]
     LEAVING: _ClassVar[DeviceState]
     IDLE: _ClassVar[DeviceState]
+    STALLED: _ClassVar[DeviceState]
 DATA_TYPE_UNSPECIFIED: DataType
 UINT8: DataType
 FLOAT32: DataType
@@ -39,12 +47,17 @@ BUDGET_PASSED: RefusalCode
 OVERLOADED: RefusalCode
 BAD_INPUT: RefusalCode
 FAILED: RefusalCode
+POLICY_UNSPECIFIED: Policy
+ALL: Policy
+COVERED: Policy
+QUORUM: Policy
 DEVICE_STATE_UNSPECIFIED: DeviceState
 LOADING: DeviceState
 SERVING: DeviceState
 SUSPECT: DeviceState
 LEAVING: DeviceState
 IDLE: DeviceState
+STALLED: DeviceState
 
 class Tensor(_message.Message):
     __slots__ = ("type", "shape", "data")
@@ -95,18 +108,20 @@ class Hello(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., protocol_version: _Optional[int] = ..., architecture: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ..., cached_digests: _Optional[_Iterable[str]] = ..., software_version: _Optional[str] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("bundle_id", "student", "self_test_passed", "load_seconds", "error")
+    __slots__ = ("bundle_id", "student", "self_test_passed", "load_seconds", "error", "speed")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     STUDENT_FIELD_NUMBER: _ClassVar[int]
     SELF_TEST_PASSED_FIELD_NUMBER: _ClassVar[int]
     LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
     bundle_id: str
     student: int
     self_test_passed: bool
     load_seconds: float
     error: str
-    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., self_test_passed: bool = ..., load_seconds: _Optional[float] = ..., error: _Optional[str] = ...) -> None: ...
+    speed: float
+    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., self_test_passed: bool = ..., load_seconds: _Optional[float] = ..., error: _Optional[str] = ..., speed: _Optional[float] = ...) -> None: ...
 
 class Partial(_message.Message):
     __slots__ = ("bundle_id", "work_id", "student", "logits", "queue_seconds", "compute_seconds")
@@ -173,28 +188,30 @@ class Welcome(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., ping_seconds: _Optional[float] = ..., window: _Optional[int] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("bundle_id", "students")
-    BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("students",)
     STUDENTS_FIELD_NUMBER: _ClassVar[int]
-    bundle_id: str
     students: _containers.RepeatedCompositeFieldContainer[AssignedStudent]
-    def __init__(self, bundle_id: _Optional[str] = ..., students: _Optional[_Iterable[_Union[AssignedStudent, _Mapping]]] = ...) -> None: ...
+    def __init__(self, students: _Optional[_Iterable[_Union[AssignedStudent, _Mapping]]] = ...) -> None: ...
 
 class AssignedStudent(_message.Message):
-    __slots__ = ("student", "part", "sha256", "bytes", "self_test_images", "self_test_logits")
+    __slots__ = ("bundle_id", "student", "part", "sha256", "bytes", "multiply_adds", "self_test_images", "self_test_logits")
+    BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     STUDENT_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    MULTIPLY_ADDS_FIELD_NUMBER: _ClassVar[int]
     SELF_TEST_IMAGES_FIELD_NUMBER: _ClassVar[int]
     SELF_TEST_LOGITS_FIELD_NUMBER: _ClassVar[int]
+    bundle_id: str
     student: int
     part: int
     sha256: str
     bytes: int
+    multiply_adds: int
     self_test_images: Tensor
     self_test_logits: Tensor
-    def __init__(self, student: _Optional[int] = ..., part: _Optional[int] = ..., sha256: _Optional[str] = ..., bytes: _Optional[int] = ..., self_test_images: _Optional[_Union[Tensor, _Mapping]] = ..., self_test_logits: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., part: _Optional[int] = ..., sha256: _Optional[str] = ..., bytes: _Optional[int] = ..., multiply_adds: _Optional[int] = ..., self_test_images: _Optional[_Union[Tensor, _Mapping]] = ..., self_test_logits: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class Work(_message.Message):
     __slots__ = ("bundle_id", "work_id", "budget_seconds", "images")
@@ -233,14 +250,18 @@ class Chunk(_message.Message):
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("images", "strict", "bundle_id")
+    __slots__ = ("images", "strict", "bundle_id", "policy", "quorum")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    QUORUM_FIELD_NUMBER: _ClassVar[int]
     images: Tensor
     strict: bool
     bundle_id: str
-    def __init__(self, images: _Optional[_Union[Tensor, _Mapping]] = ..., strict: bool = ..., bundle_id: _Optional[str] = ...) -> None: ...
+    policy: Policy
+    quorum: int
+    def __init__(self, images: _Optional[_Union[Tensor, _Mapping]] = ..., strict: bool = ..., bundle_id: _Optional[str] = ..., policy: _Optional[_Union[Policy, str]] = ..., quorum: _Optional[int] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
     __slots__ = ("logits", "bundle_id", "answered", "missing", "degraded", "expected_accuracy")
@@ -263,7 +284,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("bundle_id", "bundle_name", "input_shape", "labels", "students", "devices", "expected_accuracy", "answered", "degraded", "refused", "dropped_messages", "software_version", "uptime_seconds")
+    __slots__ = ("bundle_id", "bundle_name", "input_shape", "labels", "students", "devices", "expected_accuracy", "answered", "degraded", "refused", "dropped_messages", "software_version", "uptime_seconds", "staged_bundle_id")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_NAME_FIELD_NUMBER: _ClassVar[int]
     INPUT_SHAPE_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +298,7 @@ class StatusResponse(_message.Message):
     DROPPED_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STAGED_BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     bundle_id: str
     bundle_name: str
     input_shape: _containers.RepeatedScalarFieldContainer[int]
@@ -290,7 +312,8 @@ class StatusResponse(_message.Message):
     dropped_messages: int
     software_version: str
     uptime_seconds: float
-    def __init__(self, bundle_id: _Optional[str] = ..., bundle_name: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., labels: _Optional[_Iterable[str]] = ..., students: _Optional[_Iterable[_Union[StudentStatus, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[DeviceStatus, _Mapping]]] = ..., expected_accuracy: _Optional[float] = ..., answered: _Optional[int] = ..., degraded: _Optional[int] = ..., refused: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., software_version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ...) -> None: ...
+    staged_bundle_id: str
+    def __init__(self, bundle_id: _Optional[str] = ..., bundle_name: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., labels: _Optional[_Iterable[str]] = ..., students: _Optional[_Iterable[_Union[StudentStatus, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[DeviceStatus, _Mapping]]] = ..., expected_accuracy: _Optional[float] = ..., answered: _Optional[int] = ..., degraded: _Optional[int] = ..., refused: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., software_version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., staged_bundle_id: _Optional[str] = ...) -> None: ...
 
 class StudentStatus(_message.Message):
     __slots__ = ("student", "part", "device_ids")
@@ -331,3 +354,29 @@ class DeviceStatus(_message.Message):
     cores: int
     speed: float
     def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., architecture: _Optional[str] = ..., state: _Optional[_Union[DeviceState, str]] = ..., assigned: _Optional[_Iterable[int]] = ..., serving: _Optional[_Iterable[int]] = ..., last_seen_seconds: _Optional[float] = ..., latency_seconds: _Optional[float] = ..., completed: _Optional[int] = ..., error: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ...) -> None: ...
+
+class ReloadRequest(_message.Message):
+    __slots__ = ("manifest", "piece")
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    manifest: bytes
+    piece: FilePiece
+    def __init__(self, manifest: _Optional[bytes] = ..., piece: _Optional[_Union[FilePiece, _Mapping]] = ...) -> None: ...
+
+class FilePiece(_message.Message):
+    __slots__ = ("sha256", "data")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    data: bytes
+    def __init__(self, sha256: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class ReloadResponse(_message.Message):
+    __slots__ = ("bundle_id", "previous_bundle_id", "devices")
+    BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    bundle_id: str
+    previous_bundle_id: str
+    devices: int
+    def __init__(self, bundle_id: _Optional[str] = ..., previous_bundle_id: _Optional[str] = ..., devices: _Optional[int] = ...) -> None: ...

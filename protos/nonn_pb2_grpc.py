@@ -261,3 +261,80 @@ class Inference(object):
             timeout,
             metadata,
             _registered_method=True)
+
+
+class OperationStub(object):
+    """Between the aggregator and its operator.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Reload = channel.stream_unary(
+                '/nonn.v1.Operation/Reload',
+                request_serializer=protos_dot_nonn__pb2.ReloadRequest.SerializeToString,
+                response_deserializer=protos_dot_nonn__pb2.ReloadResponse.FromString,
+                _registered_method=True)
+
+
+class OperationServicer(object):
+    """Between the aggregator and its operator.
+    """
+
+    def Reload(self, request_iterator, context):
+        """Serve another bundle: the manifest first, then the bytes of each file that it names, in any order. Answered
+        once all devices serve it; FAILED_PRECONDITION when the cluster went back to the bundle that it had.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_OperationServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Reload': grpc.stream_unary_rpc_method_handler(
+                    servicer.Reload,
+                    request_deserializer=protos_dot_nonn__pb2.ReloadRequest.FromString,
+                    response_serializer=protos_dot_nonn__pb2.ReloadResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'nonn.v1.Operation', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('nonn.v1.Operation', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Operation(object):
+    """Between the aggregator and its operator.
+    """
+
+    @staticmethod
+    def Reload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/nonn.v1.Operation/Reload',
+            protos_dot_nonn__pb2.ReloadRequest.SerializeToString,
+            protos_dot_nonn__pb2.ReloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
