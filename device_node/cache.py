@@ -1,16 +1,17 @@
 """Students on disk by digest, so that a device that comes back need not fetch them again."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from bundle.errors import StorageError
 from device_node.state import write_atomically
 
-CACHE_BYTES: Final = 512 * 1024 * 1024
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -22,7 +23,7 @@ def is_digest(text: str) -> bool:
 class StudentCache:
     """`folder/<sha256>.onnx`, used by one process; beyond `limit` bytes the least recently used go."""
 
-    def __init__(self, folder: Path, limit: int = CACHE_BYTES) -> None:
+    def __init__(self, folder: Path, limit: int) -> None:
         """Raises StorageError when the folder cannot be made."""
         self._folder = folder
         self._limit = limit
@@ -49,18 +50,29 @@ class StudentCache:
             data = path.read_bytes()
         except OSError:
             return None
-        intact = hashlib.sha256(data).hexdigest() == digest
+        if hashlib.sha256(data).hexdigest() == digest:
+            return data
         with contextlib.suppress(OSError):
-            if intact:
-                os.utime(path)  # the time of the last use decides who goes first
-            else:
-                path.unlink()
-        return data if intact else None
+            path.unlink()
+        return None
 
     def write(self, digest: str, data: bytes) -> None:
         """Keep bytes whose digest has been verified. Raises StorageError when the disk does not take them."""
-        write_atomically(self._path(digest), data)
-        self._drop_oldest(keep=digest)
+        self._make_room(len(data))
+        try:
+            write_atomically(self._path(digest), data)
+        except StorageError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._make_room(self._limit)  # students that were of use once for the one that is of use now
+            write_atomically(self._path(digest), data)
+
+    def touch(self, digests: Iterable[str]) -> None:
+        """These are in use: the others go first."""
+        for digest in filter(is_digest, digests):
+            with contextlib.suppress(OSError):
+                os.utime(self._path(digest))
 
     def _path(self, digest: str) -> Path:
         if not is_digest(digest):
@@ -70,13 +82,13 @@ class StudentCache:
     def _files(self) -> list[Path]:
         return [path for path in self._folder.glob("*.onnx") if is_digest(path.stem)]
 
-    def _drop_oldest(self, keep: str) -> None:
+    def _make_room(self, wanted: int) -> None:
+        """For so many bytes within the limit, or for all that there can be."""
         with contextlib.suppress(OSError):
             sized = [(path.stat(), path) for path in self._files()]
-            excess = sum(stat.st_size for stat, _ in sized) - self._limit
+            excess = sum(stat.st_size for stat, _ in sized) + wanted - self._limit
             for stat, path in sorted(sized, key=lambda pair: pair[0].st_mtime_ns):
                 if excess <= 0:
                     return
-                if path.stem != keep:
-                    path.unlink()
-                    excess -= stat.st_size
+                path.unlink()
+                excess -= stat.st_size

@@ -114,9 +114,7 @@ class Connection:
                 nonn_pb2.DeviceMessage(pong=nonn_pb2.Pong(sequence=message.ping.sequence))
             )
         elif kind == "assignment":
-            if self._loading is not None:
-                self._loading.cancel()
-            self._loading = self._tasks.create_task(self._load(message.assignment))
+            self._assign(message.assignment)
         elif kind == "drain":
             self._tasks.create_task(self._leave(message.drain.reason or "drained by the aggregator"))
 
@@ -127,8 +125,16 @@ class Connection:
         self._worker.window = min(max(welcome.window, 1), _MOST_WINDOW)
         self.welcomed.set()
 
-    async def _load(self, assignment: nonn_pb2.Assignment) -> None:
-        for assigned in self._hosting.begin(assignment):
+    def _assign(self, assignment: nonn_pb2.Assignment) -> None:
+        wanted = self._hosting.assign(assignment)
+        if self._loading is not None and not self._loading.done():
+            if wanted:
+                return  # what is half fetched is not fetched again
+            self._loading.cancel()
+        self._loading = self._tasks.create_task(self._load())
+
+    async def _load(self) -> None:
+        while (assigned := self._hosting.next_due()) is not None:
             ready = await self._hosting.make_ready(assigned, self._stub)
             await self._outgoing.put(nonn_pb2.DeviceMessage(ready=ready))
 

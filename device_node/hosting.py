@@ -3,77 +3,136 @@
 import asyncio
 import logging
 import time
-from typing import Any
+from typing import Any, Final
 
 from bundle.errors import StorageError
 from device_node.cache import StudentCache, is_digest
 from device_node.errors import StudentUnusable
 from device_node.fetch import fetch_student
+from device_node.state import StateFolder
 from device_node.students import Student
 from protos import nonn_pb2, tensors
 
 log = logging.getLogger(__name__)
 
+MOST_STUDENTS: Final = 256  # of one assignment
+
 
 class Hosting:
     """Outlives connections: a device that was cut off serves again without loading anything anew.
 
-    Belongs to one event loop; only loading and the self-test run in threads.
+    serving: by bundle id and student number. A file that several of them share is loaded once.
+    Belongs to one event loop; only the disk, loading and the self-test run in threads.
     """
 
-    def __init__(self, cache: StudentCache, threads: int) -> None:
-        self.cache = cache
-        self.bundle_id = ""
-        self.serving: dict[int, Student] = {}
+    def __init__(self, state: StateFolder, cache: StudentCache, threads: int, memory_bytes: int) -> None:
+        """memory_bytes: what students may use; 0 when unknown."""
+        self.serving: dict[str, dict[int, Student]] = {}
+        self._state = state
+        self._cache = cache
         self._threads = threads
-        self._loaded: dict[str, Student] = {}
-        self._digests: dict[int, str] = {}
+        self._memory_bytes = memory_bytes
+        self._loaded: dict[str, Student] = {}  # by digest
+        self._due: list[nonn_pb2.AssignedStudent] = []
+        self._making: nonn_pb2.AssignedStudent | None = None
 
-    def begin(self, assignment: nonn_pb2.Assignment) -> list[nonn_pb2.AssignedStudent]:
-        """Drop what is not named. Returns the students to make ready, those that are loaded already first."""
-        digests = {assigned.student: assigned.sha256 for assigned in assignment.students}
-        same_bundle = assignment.bundle_id == self.bundle_id
-        self.serving = {
-            index: student
-            for index, student in self.serving.items()
-            if same_bundle and digests.get(index) == self._digests[index]
-        }
-        self.bundle_id, self._digests = assignment.bundle_id, digests
-        self._loaded = {
-            digest: student for digest, student in self._loaded.items() if digest in digests.values()
-        }
-        return sorted(assignment.students, key=lambda assigned: assigned.sha256 not in self._loaded)
+    def assign(self, assignment: nonn_pb2.Assignment) -> bool:
+        """Drop what is not named; `next_due` gives what is.
+
+        Returns whether the student that is being made ready at this moment is still wanted.
+        """
+        named = {(each.bundle_id, each.student): each for each in assignment.students}
+        kept: dict[str, dict[int, Student]] = {}
+        for (bundle_id, index), each in named.items():
+            if (student := self._served(each)) is not None:
+                kept.setdefault(bundle_id, {})[index] = student
+        self._note_dropped(kept)
+        self.serving = kept
+        digests = {each.sha256 for each in named.values()}
+        self._loaded = {digest: student for digest, student in self._loaded.items() if digest in digests}
+        self._cache.touch(digests)
+        making = self._making
+        wanted = making is not None and named.get((making.bundle_id, making.student)) == making
+        due = [each for each in named.values() if not (wanted and each == making)]
+        self._due = sorted(
+            due, key=lambda each: (self._served(each) is None, each.sha256 not in self._loaded)
+        )
+        return wanted
+
+    def next_due(self) -> nonn_pb2.AssignedStudent | None:
+        """The next student to make ready: those that are served already first, then those that are loaded."""
+        return self._due.pop(0) if self._due else None
 
     async def make_ready(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> nonn_pb2.Ready:
-        """Fetch, load and test one student, and serve it if it passes."""
+        """Fetch, load and test one student, and serve it if it passes; nothing of that if it is served."""
         started = time.monotonic()
-        ready = nonn_pb2.Ready(bundle_id=self.bundle_id, student=assigned.student)
+        ready = nonn_pb2.Ready(bundle_id=assigned.bundle_id, student=assigned.student)
+        self._making = assigned
         try:
-            student = self._loaded.get(assigned.sha256) or await self._load(assigned, stub)
-            await asyncio.to_thread(_self_test, student, assigned)
+            student = self._served(assigned) or await self._prove(assigned, stub)
         except StudentUnusable as error:
-            self.serving.pop(assigned.student, None)
-            self._loaded.pop(assigned.sha256, None)
             log.warning("student %d is not served: %s", assigned.student, error)
             ready.error = str(error)
             return ready
-        if assigned.student not in self.serving:
-            log.info("serving student %d of bundle %s", assigned.student, self.bundle_id[:12])
-        self._loaded[assigned.sha256] = self.serving[assigned.student] = student
+        finally:
+            if self._making is assigned:  # and not the one after an assignment that overtook this one
+                self._making = None
+        self.serving.setdefault(assigned.bundle_id, {})[assigned.student] = student
         ready.self_test_passed = True
         ready.load_seconds = time.monotonic() - started
+        ready.speed = student.speed(assigned.multiply_adds)
         return ready
+
+    def _served(self, assigned: nonn_pb2.AssignedStudent) -> Student | None:
+        """The student, if it is served under this bundle and number and is of this very file."""
+        student = self.serving.get(assigned.bundle_id, {}).get(assigned.student)
+        return student if student is self._loaded.get(assigned.sha256) else None
+
+    async def _prove(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> Student:
+        """Raises StudentUnusable."""
+        self._check_room(assigned)
+        student = self._loaded.get(assigned.sha256) or await self._load(assigned, stub)
+        await asyncio.to_thread(_self_test, student, assigned)
+        self._loaded[assigned.sha256] = student
+        await asyncio.to_thread(self._keep_speed, student.speed(assigned.multiply_adds))
+        log.info("serving student %d of bundle %s", assigned.student, assigned.bundle_id[:12])
+        return student
+
+    def _check_room(self, assigned: nonn_pb2.AssignedStudent) -> None:
+        """A student takes more memory than its file, so what is refused here certainly does not fit."""
+        names = sum(map(len, self.serving.values()))
+        if names >= MOST_STUDENTS:
+            raise StudentUnusable(f"this device serves {names} students already, and takes no more")
+        if assigned.sha256 in self._loaded or not self._memory_bytes:
+            return
+        taken = sum(student.bytes for student in self._loaded.values())
+        if taken + assigned.bytes > self._memory_bytes:
+            raise StudentUnusable(
+                f"its {_megabytes(assigned.bytes)} and the {_megabytes(taken)} of the students here already "
+                f"are more than the {_megabytes(self._memory_bytes)} that students may use (--memory)"
+            )
 
     async def _load(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> Student:
         digest = assigned.sha256
-        model = await asyncio.to_thread(self.cache.read, digest) if is_digest(digest) else None
-        if model is None:
+        model = await asyncio.to_thread(self._cache.read, digest) if is_digest(digest) else None
+        if model is None or len(model) != assigned.bytes:
             model = await fetch_student(stub, digest, assigned.bytes)
             try:
-                await asyncio.to_thread(self.cache.write, digest, model)
+                await asyncio.to_thread(self._cache.write, digest, model)
             except StorageError as error:  # a full disk keeps no one from serving what is in memory
                 log.warning("a student is not kept on disk: %s", error)
         return await asyncio.to_thread(Student, model, self._threads)
+
+    def _keep_speed(self, speed: float) -> None:
+        try:
+            self._state.keep_speed(speed)
+        except StorageError as error:
+            log.warning("the speed is not kept on disk: %s", error)
+
+    def _note_dropped(self, kept: dict[str, dict[int, Student]]) -> None:
+        for bundle_id, students in self.serving.items():
+            if dropped := sorted(students.keys() - kept.get(bundle_id, {}).keys()):
+                log.info("dropped students %s of bundle %s", ", ".join(map(str, dropped)), bundle_id[:12])
 
 
 def _self_test(student: Student, assigned: nonn_pb2.AssignedStudent) -> None:
@@ -83,3 +142,7 @@ def _self_test(student: Student, assigned: nonn_pb2.AssignedStudent) -> None:
     except ValueError as error:
         raise StudentUnusable(f"its self-test is malformed: {error}") from error
     student.self_test(images, expected)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3g} MB"

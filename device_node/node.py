@@ -33,7 +33,10 @@ class DeviceNode:
         """Raises StorageError when the state folder cannot hold students."""
         self._settings = settings
         self._state = state
-        self._hosting = Hosting(StudentCache(state.path / "students"), settings.threads)
+        megabytes = settings.memory_megabytes
+        self._memory_bytes = machine.available_memory() if megabytes is None else megabytes * 1_000_000
+        self._cache = StudentCache(state.path / "students", settings.cache_megabytes * 1_000_000)
+        self._hosting = Hosting(state, self._cache, settings.threads, self._memory_bytes)
         self._stop = asyncio.Event()
         self._backoff = Backoff(Random())
         self._last_contact = time.monotonic()
@@ -101,16 +104,15 @@ class DeviceNode:
         return self._last_contact + self._settings.give_up_seconds - time.monotonic()
 
     def _hello(self) -> nonn_pb2.Hello:
-        settings = self._settings
-        memory = settings.memory_megabytes
         return nonn_pb2.Hello(
             device_id=self._state.device_id,
             name=self._state.name,
             protocol_version=PROTOCOL_VERSION,
             architecture=machine.architecture(),
-            memory_bytes=machine.available_memory() if memory is None else memory * 1_000_000,
+            memory_bytes=self._memory_bytes,
             cores=machine.cores(),
-            cached_digests=self._hosting.cache.digests(),
+            speed=self._state.speed,
+            cached_digests=self._cache.digests(),
             software_version=_software_version(),
         )
 

@@ -11,6 +11,7 @@ from device_node.errors import SettingsError
 from protos import endpoints
 
 DEFAULT_AGGREGATOR: Final = "127.0.0.1:7560"
+DEFAULT_CACHE_MEGABYTES: Final = 512
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -21,8 +22,8 @@ class DeviceSettings:
     name: for people, and of the default state folder; the host's name when None.
     state: the folder of the device's identity and cached students; chosen by name when None.
     threads: of ONNX Runtime, for one student. memory_megabytes: what students may use; all that the machine
-    has free when None. give_up_seconds: how long an aggregator may be out of reach; for ever when None.
-    insecure: plain text to another machine is wanted.
+    has free when None. cache_megabytes: for students on disk. give_up_seconds: how long an aggregator may be
+    out of reach; for ever when None. insecure: plain text to another machine is wanted.
     """
 
     aggregator: str = DEFAULT_AGGREGATOR
@@ -30,6 +31,7 @@ class DeviceSettings:
     state: Path | None = None
     threads: int = 1
     memory_megabytes: int | None = None
+    cache_megabytes: int = DEFAULT_CACHE_MEGABYTES
     give_up_seconds: float | None = None
     insecure: bool = False
 
@@ -46,6 +48,8 @@ class DeviceSettings:
             raise SettingsError(f"threads must be at least 1, not {self.threads}")
         if self.memory_megabytes is not None and self.memory_megabytes < 1:
             raise SettingsError(f"memory must be at least 1 MB, not {self.memory_megabytes}")
+        if self.cache_megabytes < 1:
+            raise SettingsError(f"cache must be at least 1 MB, not {self.cache_megabytes}")
         if self.give_up_seconds is not None and not 0 <= self.give_up_seconds < math.inf:
             raise SettingsError(f"give-up must be a number of seconds, not {self.give_up_seconds}")
 

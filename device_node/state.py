@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import itertools
+import math
 import os
 import re
 import uuid
@@ -26,6 +27,7 @@ class StateFolder:
 
     name: the device's, which for the second device of a host without a name of its own ends in -2.
     device_id: 32 hexadecimal digits, the same for as long as the folder lives.
+    speed: that the device last measured, in billions of multiply-adds a second; 0 when it never has.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -35,9 +37,15 @@ class StateFolder:
         self._lock = _lock(path)
         try:
             self.device_id = _read_or_create_id(path / "device-id")
+            self.speed = _read_speed(path / "speed")
         except BaseException:
             self.close()
             raise
+
+    def keep_speed(self, speed: float) -> None:
+        """Raises StorageError when it is not kept on disk."""
+        self.speed = speed
+        write_atomically(self.path / "speed", f"{speed:.4g}\n".encode())
 
     def close(self) -> None:
         """Let go of the lock; safe to call again."""
@@ -130,3 +138,12 @@ def _read_or_create_id(path: Path) -> str:
     created = uuid.uuid4().hex
     write_atomically(path, f"{created}\n".encode())
     return created
+
+
+def _read_speed(path: Path) -> float:
+    """A hint, so whatever is wrong with the file only means that the speed is not known."""
+    try:
+        speed = float(path.read_text(errors="replace"))
+    except (OSError, ValueError):
+        return 0.0
+    return speed if 0 < speed < math.inf else 0.0

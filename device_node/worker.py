@@ -65,7 +65,8 @@ class Worker:
 
     async def _do(self, job: Job) -> None:
         hosting, work = self._hosting, job.work
-        if work.bundle_id != hosting.bundle_id or not hosting.serving:
+        students = hosting.serving.get(work.bundle_id)
+        if not students:
             reason = f"bundle {work.bundle_id[:12]} is not loaded here"
             await self._refuse(work, nonn_pb2.BUNDLE_MISMATCH, reason)
             return
@@ -74,7 +75,7 @@ class Worker:
         except ValueError as error:
             await self._refuse(work, nonn_pb2.BAD_INPUT, str(error))
             return
-        for index, student in sorted(hosting.serving.items()):
+        for index, student in sorted(students.items()):
             await self._do_share(job, index, student, images)
 
     async def _do_share(self, job: Job, index: int, student: Student, images: NDArray[Any]) -> None:

@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--memory", type=int, metavar="MB", help="for students at the most; default: what is free"
     )
     parser.add_argument(
+        "--cache", type=int, default=512, metavar="MB", help="of students kept on disk; default: %(default)s"
+    )
+    parser.add_argument(
         "--give-up",
         type=float,
         metavar="SECONDS",
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         state=args.state,
         threads=args.threads,
         memory_megabytes=args.memory,
+        cache_megabytes=args.cache,
         give_up_seconds=args.give_up,
         insecure=args.insecure,
     )

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from protos import nonn_pb2, tensors
 
 HEIGHT, WIDTH, CHANNELS, CLASSES = 4, 5, 3, 7
+BUNDLE = "b" * 64
 
 
 def student_model(seed: int, *, busy: int = 0) -> tuple[bytes, NDArray[np.float32]]:
@@ -69,13 +70,15 @@ class StudentFile:
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return images.reshape(len(images), -1).astype(np.float32) @ self.weights
 
-    def assigned(self, error: float = 0.0) -> nonn_pb2.AssignedStudent:
+    def assigned(self, error: float = 0.0, bundle: str = BUNDLE) -> nonn_pb2.AssignedStudent:
         images = some_images(3, seed=99)
         return nonn_pb2.AssignedStudent(
+            bundle_id=bundle,
             student=self.index,
             part=self.index,
             sha256=self.digest,
             bytes=len(self.model),
+            multiply_adds=self.weights.size,
             self_test_images=tensors.encode(images),
             self_test_logits=tensors.encode(self.logits(images) + np.float32(error)),
         )

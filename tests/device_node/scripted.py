@@ -12,8 +12,8 @@ import grpc
 from numpy.typing import NDArray
 
 from device_node import DeviceNode, DeviceSettings, open_state
-from protos import nonn_pb2, nonn_pb2_grpc, tensors
-from tests.device_node.graphs import StudentFile
+from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc, tensors
+from tests.device_node.graphs import BUNDLE, StudentFile
 
 WAIT = 30.0  # seconds until a test that waits for something is called broken
 
@@ -47,20 +47,20 @@ class Peer:
         assert message.WhichOneof("kind") == kind, message
         return getattr(message, kind)
 
-    def serve(self, *students: StudentFile, bundle: str = "b" * 64, **welcome: Any) -> list[nonn_pb2.Ready]:
+    def serve(self, *students: StudentFile, bundle: str = BUNDLE, **welcome: Any) -> list[nonn_pb2.Ready]:
         """Welcome the device, assign the students, and wait for its word on each."""
         self.send(
-            welcome=nonn_pb2.Welcome(**{"protocol_version": 1, "ping_seconds": 60.0, "window": 2} | welcome)
+            welcome=nonn_pb2.Welcome(
+                **{"protocol_version": PROTOCOL_VERSION, "ping_seconds": 60.0, "window": 2} | welcome
+            )
         )
-        return self.assign(*(student.assigned() for student in students), bundle=bundle)
+        return self.assign(*(student.assigned(bundle=bundle) for student in students))
 
-    def assign(self, *students: nonn_pb2.AssignedStudent, bundle: str = "b" * 64) -> list[nonn_pb2.Ready]:
-        self.send(assignment=nonn_pb2.Assignment(bundle_id=bundle, students=students))
+    def assign(self, *students: nonn_pb2.AssignedStudent) -> list[nonn_pb2.Ready]:
+        self.send(assignment=nonn_pb2.Assignment(students=students))
         return [self.expect("ready") for _ in students]
 
-    def work(
-        self, images: NDArray[Any], number: int = 1, budget: float = WAIT, bundle: str = "b" * 64
-    ) -> None:
+    def work(self, images: NDArray[Any], number: int = 1, budget: float = WAIT, bundle: str = BUNDLE) -> None:
         tensor = tensors.encode(images)
         self.send(work=nonn_pb2.Work(bundle_id=bundle, work_id=number, budget_seconds=budget, images=tensor))
 

@@ -9,21 +9,25 @@ import numpy as np
 import pytest
 
 from device_node import AggregatorUnreachable, ProtocolMismatch
-from protos import nonn_pb2, tensors
+from protos import PROTOCOL_VERSION, nonn_pb2, tensors
 from tests.device_node.graphs import StudentFile, make_student, some_images, student_model
 from tests.device_node.scripted import WAIT, RunningDevice, ScriptedAggregator
 
 StartDevice = Callable[..., RunningDevice]
 
 
-def welcome(ping_seconds: float = 60.0, version: int = 1) -> nonn_pb2.Welcome:
+def welcome(ping_seconds: float = 60.0, version: int = PROTOCOL_VERSION) -> nonn_pb2.Welcome:
     return nonn_pb2.Welcome(protocol_version=version, ping_seconds=ping_seconds, window=2)
 
 
 def test_hello_says_who_the_device_is(aggregator: ScriptedAggregator, device: StartDevice) -> None:
     device(name="kitchen", memory_megabytes=300)
     hello = aggregator.accept().hello
-    assert (hello.name, hello.protocol_version, hello.architecture) == ("kitchen", 1, platform.machine())
+    assert (hello.name, hello.protocol_version, hello.architecture) == (
+        "kitchen",
+        PROTOCOL_VERSION,
+        platform.machine(),
+    )
     assert hello.memory_bytes == 300_000_000
     assert hello.cores >= 1
     assert len(hello.device_id) == 32
@@ -226,31 +230,3 @@ def test_stops_while_nobody_is_there(device: StartDevice) -> None:
     one = device(aggregator="127.0.0.1:1")
     one.stop()
     assert one.join() is None
-
-
-def test_a_new_assignment_drops_what_it_does_not_name(
-    aggregator: ScriptedAggregator, device: StartDevice
-) -> None:
-    first, second = make_student(0), make_student(1)
-    aggregator.offer(first, second)
-    device()
-    peer = aggregator.accept()
-    peer.serve(first)
-    assert [ready.student for ready in peer.assign(second.assigned())] == [1]
-    peer.work(some_images(1))
-    assert peer.expect("partial").student == 1
-
-
-def test_an_assignment_overtakes_one_that_is_being_fetched(
-    aggregator: ScriptedAggregator, device: StartDevice
-) -> None:
-    stuck, wanted = make_student(0), make_student(1)
-    aggregator.offer(stuck, wanted)
-    gate = aggregator.stall(stuck.digest)
-    device()
-    peer = aggregator.accept()
-    peer.send(welcome=welcome())
-    peer.send(assignment=nonn_pb2.Assignment(bundle_id="b", students=[stuck.assigned()]))
-    assert gate.reached.wait(WAIT)
-    assert [ready.student for ready in peer.assign(wanted.assigned(), bundle="b")] == [1]
-    gate.release.set()

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from protos import PROTOCOL_VERSION
 from tests.device_node.graphs import make_student, some_images
 from tests.device_node.scripted import WAIT, ScriptedAggregator
 
@@ -64,7 +65,7 @@ def test_another_protocol_version_is_code_12(aggregator: ScriptedAggregator, sta
     aggregator.accept().abort(grpc.StatusCode.FAILED_PRECONDITION, "protocol version 1 is too old")
     _, said = process.communicate(timeout=WAIT)
     assert process.returncode == 12
-    assert said.splitlines()[-1].startswith("nonn: this device speaks protocol version 1")
+    assert said.splitlines()[-1].startswith(f"nonn: this device speaks protocol version {PROTOCOL_VERSION}")
     assert "Traceback" not in said
 
 

@@ -34,6 +34,21 @@ def test_a_damaged_identity_is_replaced_by_a_good_one(tmp_path: Path, content: b
     assert sorted(path.name for path in tmp_path.iterdir()) == ["device-id", "lock"]
 
 
+def test_the_speed_stays(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "a") as first:
+        assert first.speed == 0.0
+        first.keep_speed(12.3456)
+    with StateFolder(tmp_path, "a") as again:
+        assert again.speed == pytest.approx(12.3456, rel=1e-3)
+
+
+@pytest.mark.parametrize("content", [b"", b"nan", b"inf", b"-1", b"0", b"fast", b"\xff"])
+def test_a_damaged_speed_is_not_known(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "speed").write_bytes(content)
+    with StateFolder(tmp_path, "a") as folder:
+        assert folder.speed == 0.0
+
+
 def test_one_folder_is_for_one_device(tmp_path: Path) -> None:
     with StateFolder(tmp_path, "a"), pytest.raises(StorageError, match="another running device"):
         StateFolder(tmp_path, "a")
@@ -84,6 +99,7 @@ def test_nothing_stays_locked_after_a_failure(tmp_path: Path) -> None:
         ({"name": ""}, "the name"),
         ({"threads": 0}, "threads"),
         ({"memory_megabytes": 0}, "memory"),
+        ({"cache_megabytes": 0}, "cache"),
         ({"give_up_seconds": float("nan")}, "give-up"),
         ({"give_up_seconds": -1.0}, "give-up"),
     ],
