@@ -1,65 +1,68 @@
-"""One device as the core sees it: what it hosts, what is in flight to it, when it was last heard."""
+"""One device as the core sees it: whether it lives, what is in flight to it, how long it usually takes."""
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aggregator.events import DeviceFacts
-from aggregator.model import Student
-from aggregator.placement import Host
 from aggregator.works import Work
 
-# Weight of the latest measurement in a smoothed value, which it cannot outgrow by more than so many times.
+# Weight of the latest measurement in the smoothed latency that the status shows.
 SMOOTHING = 0.2
-LARGEST_JUMP = 4.0
-# A device is a straggler once its oldest work takes so many times what its recent ones predict, and so long.
+# How many of its latest works tell what to expect of a device, and how often that is worked out anew.
+REMEMBERED, RENEWED = 32, 8
+USUAL = 0.95
+# A device is late once it takes so many times what it usually does, and at least so many seconds.
 PATIENCE = 3.0
-LEAST_PATIENCE = 0.1
+LEAST_PATIENCE = 0.25
 
 
 @dataclass(slots=True, eq=False)
 class InFlight:
     """A work that the device has not dealt with yet. pending: students it still owes.
 
-    images: in this work and those ahead of it. expires: when the device must have dropped it by itself.
-    awaited: the work still counts on the device.
+    place: where those are hosted. images: in this work and those ahead of it.
+    expires: when the device must have dropped it by itself. awaited: the work still counts on the device.
+    late: it has been counted as late.
     """
 
     work: Work
+    place: "Place"
     images: int
     expires: float
     pending: set[int]
     awaited: bool = True
+    late: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Device:
-    """`link` is its stream. assigned: what it was told to host; ready: what it serves of that.
+    """`link` is its stream. speed: 10^9 multiply-adds a second, 0 when unknown.
 
-    refused: students that failed on it, and until when they are kept from it.
-    faults: by student, how often in a row its partial logits were wrong.
-    shedding: it is to give a student up as soon as nothing is in flight to it.
-    latency: smoothed seconds from a work to its partial logits; pace: the same for each image in flight.
+    suspect: it is silent. stalled: it answers pings, and not its works; late: how many of those in a row.
+    latency: smoothed seconds from a work to its partial logits; usual: seconds for each image in flight,
+    which it exceeds once in twenty times, or 0 before the first.
     """
 
     link: int
     facts: DeviceFacts
     last_seen: float
     next_ping: float
-    assigned: frozenset[int] = frozenset()
-    ready: set[int] = field(default_factory=set)
-    refused: dict[int, float] = field(default_factory=dict)
-    faults: dict[int, int] = field(default_factory=dict)
+    speed: float = 0.0
     in_flight: dict[int, InFlight] = field(default_factory=dict)
     heard: bool = True
     misses: int = 0
     pings: int = 0
     suspect: bool = False
     leaving: bool = False
-    shedding: bool = False
+    stalled: bool = False
+    late: int = 0
+    next_probe: float = 0.0
     latency: float = 0.0
-    pace: float = 0.0
+    usual: float = 0.0
     completed: int = 0
     error: str = ""
+    _paces: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     @property
     def name(self) -> str:
@@ -67,52 +70,68 @@ class Device:
 
     @property
     def living(self) -> bool:
-        return not (self.suspect or self.leaving)
+        return not (self.suspect or self.leaving or self.stalled)
 
-    @property
-    def serving(self) -> bool:
-        return self.living and bool(self.ready)
-
-    def has_room(self, window: int) -> bool:
-        return len(self.in_flight) < window and not (self.shedding and self.in_flight)
-
-    def send(self, work: Work, expires: float) -> None:
+    def send(self, work: Work, place: "Place", expires: float, *, awaited: bool = True) -> None:
         """Count a work that goes out to the device now."""
         images = work.size + sum(flight.work.size for flight in self.in_flight.values())
-        self.in_flight[work.id] = InFlight(work, images, expires, set(self.ready))
-        work.expect(self.ready)
+        self.in_flight[work.id] = InFlight(work, place, images, expires, set(place.ready), awaited)
+        if awaited:
+            work.expect(place.ready)
 
     def finish(self, now: float, flight: InFlight) -> None:
         """The last of the work's partial logits arrives now: learn from it."""
         del self.in_flight[flight.work.id]
         self.completed += 1
         seconds = now - flight.work.sent
-        self.latency = _smoothed(self.latency, seconds)
-        self.pace = _smoothed(self.pace, seconds / flight.images)
+        self.latency += (SMOOTHING if self.latency else 1.0) * (seconds - self.latency)
+        if self.stalled:  # what it was like before says nothing now
+            self._paces.clear()
+        if not flight.late:
+            self.late = 0
+        self._paces.append(seconds / flight.images)
+        if self.completed % RENEWED == 0 or len(self._paces) <= RENEWED:
+            self.usual = sorted(self._paces)[int(USUAL * len(self._paces))]
+
+    def patience(self, images: int, unmeasured: float) -> float:
+        """Seconds after which so many images in flight are late. unmeasured: when nothing is known of it."""
+        return max(PATIENCE * self.usual * images, LEAST_PATIENCE) if self.usual else unmeasured
 
     def waited_for_until(self, unmeasured: float) -> float:
-        """When the device, which has something in flight, becomes a straggler. unmeasured: seconds."""
+        """When the device, which has something in flight, counts as a straggler. unmeasured: seconds."""
         oldest = next(iter(self.in_flight.values()))
-        if not self.pace:
-            return oldest.work.sent + unmeasured
-        return oldest.work.sent + max(PATIENCE * self.pace * oldest.images, LEAST_PATIENCE)
-
-    def as_host(self, now: float, students: Iterable[Student], former: frozenset[int]) -> Host:
-        """What placement needs to know."""
-        cached = self.facts.cached_digests
-        return Host(
-            device_id=self.facts.device_id,
-            students=self.assigned,
-            serving=frozenset(self.ready),
-            former=former,
-            cached=frozenset(student.index for student in students if student.sha256 in cached),
-            refused=frozenset(student for student, until in self.refused.items() if now < until),
-            memory_bytes=self.facts.memory_bytes,
-            speed=self.facts.speed,
-        )
+        return oldest.work.sent + self.patience(oldest.images, unmeasured)
 
 
-def _smoothed(value: float, measured: float) -> float:
-    if not value:
-        return measured
-    return value + SMOOTHING * (min(measured, LARGEST_JUMP * value) - value)
+@dataclass(slots=True, eq=False)
+class Place:
+    """What one device hosts of one bundle. assigned: what it was told to host; ready: what it serves of that.
+
+    refused: students that failed on it, and until when they are kept from it.
+    faults: by student, how often in a row its partial logits were wrong or refused.
+    shedding: it is to give a student up as soon as nothing is in flight to it.
+    """
+
+    device: Device
+    assigned: frozenset[int] = frozenset()
+    ready: set[int] = field(default_factory=set)
+    refused: dict[int, float] = field(default_factory=dict)
+    faults: dict[int, int] = field(default_factory=dict)
+    shedding: bool = False
+
+    @property
+    def serving(self) -> bool:
+        return bool(self.ready) and self.device.living
+
+    @property
+    def loading(self) -> bool:
+        """It has yet to say of some student whether it can serve it."""
+        return self.device.living and not self.ready >= self.assigned
+
+    def has_room(self, window: int) -> bool:
+        in_flight = self.device.in_flight
+        return len(in_flight) < window and not (self.shedding and in_flight)
+
+    def count_faults(self, students: Iterable[int]) -> None:
+        for student in students:
+            self.faults[student] = self.faults.get(student, 0) + 1

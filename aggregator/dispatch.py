@@ -2,242 +2,209 @@
 
 A request waits in a bounded queue until every serving device has room (no time at all when the cluster is
 idle); what waits together forms one work. A work is complete when all that was asked of living devices has
-arrived. Each of its requests is answered then, or just before its own deadline, with whichever students have
-answered.
+arrived. Each of its requests is answered then, or when its policy is content, or when those who have not
+answered are late, or just before its own deadline.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from aggregator.admission import reason_to_refuse
 from aggregator.alarm import Alarm
-from aggregator.devices import Device, InFlight
-from aggregator.effects import Code, Effect, Reason, Refuse, SendWork
+from aggregator.desk import Desk
+from aggregator.devices import Device, InFlight, Place
+from aggregator.effects import Code, Effect, Refuse, SendWork
 from aggregator.events import Partial, Predict, Refusal
-from aggregator.model import Model
+from aggregator.hosting import Hosting
+from aggregator.membership import MOST_LATE, Membership
 from aggregator.settings import Settings
-from aggregator.status import Counters
 from aggregator.targets import choose_targets
-from aggregator.works import Request, Share, Work, checked, form_work, settle
+from aggregator.works import Request, Work, checked, form_work
 
 NOBODY = (Code.UNAVAILABLE, "no device serves a student right now")
 ALL_LOST = (Code.UNAVAILABLE, "every device that had the request was lost or refused it")
-TOO_LATE = (Code.DEADLINE_EXCEEDED, "no student answered before the deadline")
-NO_ROOM = (Code.DEADLINE_EXCEEDED, "the deadline came before any device had room for the request")
 
 # A hint outside these seconds helps nobody.
 SHORTEST_RETRY, LONGEST_RETRY = 0.01, 1.0
 
 
 class Dispatcher:
-    """`devices` is the membership's view, by link. Emits works, answers and refusals."""
+    """`hosting` is of the bundle that is served."""
 
     def __init__(
         self,
-        model: Model,
         settings: Settings,
-        devices: Mapping[int, Device],
+        membership: Membership,
+        hosting: Hosting,
         emit: Callable[[Effect], None],
         alarm: Alarm,
     ) -> None:
-        self._model = model
         self._settings = settings
-        self._devices = devices
+        self._membership = membership
+        self._hosting = hosting
         self._emit = emit
         self._alarm = alarm
-        self._queue: dict[int, Request] = {}  # in order of arrival
-        self._sent: dict[int, Work] = {}  # by request: every one that is out and has no answer yet
         self._latest_work = 0
-        self._drained_by = math.inf
-        self.counters = Counters()
+        self.desk = Desk(settings, emit, alarm)
 
-    @property
-    def idle(self) -> bool:
-        """Every request has been answered or refused."""
-        return not (self._queue or self._sent)
+    def serve(self, hosting: Hosting) -> None:
+        """From now on works go to these places. Those that are out go on as they were."""
+        self._hosting = hosting
+        self.desk.recheck(hosting.model)
 
     def submit(self, now: float, event: Predict) -> None:
-        if event.request in self._queue or event.request in self._sent:
-            return
-        wished = now + self._settings.default_deadline if event.deadline is None else event.deadline
-        deadline = min(wished, now + self._settings.longest_deadline)
-        reason = reason_to_refuse(self._model, self._settings, event) or self._no_place(deadline <= now)
-        if reason is not None:
-            retry = self._retry_after() if reason[0] is Code.RESOURCE_EXHAUSTED else None
-            self._refuse(Refuse(event.request, *reason, retry))
-            return
-        answer_by = deadline - min(self._settings.margin, (deadline - now) / 4)
-        self._queue[event.request] = Request(event.request, event.images, answer_by, event.strict)
-        self._alarm.at(answer_by)
+        if not self.desk.knows(event.request):
+            self.desk.take(now, event, self._hosting.model, lambda: self._unfit(event.request))
 
-    def cancel(self, request: int) -> None:
-        self._queue.pop(request, None)
-        work = self._sent.pop(request, None)
-        if work is not None:
-            del work.shares[request]
+    def partial(self, now: float, device: Device, event: Partial) -> bool:
+        """Keep a device's partial logits if they are good: the first answer for each student counts.
 
-    def drain(self, now: float) -> None:
-        """Take no more requests, and be done with the others soon."""
-        if self._drained_by == math.inf:
-            self._drained_by = now + self._settings.drain
-            self._alarm.at(self._drained_by)
-
-    def partial(self, now: float, device: Device, event: Partial) -> None:
-        """Keep a device's partial logits if they are good: the first answer for each student counts."""
+        Returns whether the device has now done all of a work, and some of it well.
+        """
         flight = device.in_flight.get(event.work)
         if flight is None or event.student not in flight.pending:
-            self.counters.dropped += 1
-            return
-        work = flight.work
+            self.desk.counters.dropped += 1
+            return False
+        work, good = flight.work, False
         try:
-            logits = checked(self._model, work, event)
+            logits = checked(work, event)
         except ValueError as problem:
             device.error = str(problem)
-            device.faults[event.student] = device.faults.get(event.student, 0) + 1
+            flight.place.count_faults((event.student,))
             self._give_up(flight, {event.student})
         else:
-            device.faults.pop(event.student, None)
+            good = True
+            flight.place.faults.pop(event.student, None)
             if event.student not in work.partials and work.shares:
-                work.accept(event.student, logits)
+                work.accept(now, event.student, logits)
+                self._alarm.at(work.late_at)
         # A slower replica is no fault, but what comes after the answer, or is wrong, is of no use to anyone.
-        self.counters.dropped += event.student not in work.partials
+        self.desk.counters.dropped += event.student not in work.partials
         flight.pending.discard(event.student)
         if not flight.pending:
             device.finish(now, flight)
-        self._finish_if_complete(work)
+        self._answer(work)
+        return good and not flight.pending
 
     def refused(self, device: Device, event: Refusal) -> None:
         """A device will not do its share, or some of it."""
         flight = device.in_flight.get(event.work)
         students = set() if flight is None else {s for s in flight.pending if event.student in (None, s)}
         if flight is None or not students:
-            self.counters.dropped += 1
+            self.desk.counters.dropped += 1
             return
         device.error = event.reason
-        self._release(device, flight, students)
+        if event.fault:
+            flight.place.count_faults(students)
+        self._release(flight, students)
 
-    def withdraw(self, device: Device, student: int) -> None:
+    def withdraw(self, place: Place, student: int) -> None:
         """The device does not serve the student after all."""
-        for flight in list(device.in_flight.values()):
-            self._release(device, flight, flight.pending & {student})
+        for flight in [flight for flight in place.device.in_flight.values() if flight.place is place]:
+            self._release(flight, flight.pending & {student})
 
     def abandon(self, device: Device) -> None:
-        """Wait for the device no longer: it is lost or suspect. What it sends in time may still be of use."""
-        for flight in device.in_flight.values():
+        """Wait for the device no longer: it does not live. What it sends in time may still be of use."""
+        for flight in list(device.in_flight.values()):
             self._give_up(flight, flight.pending)
             flight.awaited = False
-            self._finish_if_complete(flight.work)
+            self._answer(flight.work)
 
-    def expire(self, now: float) -> None:
-        """Answer or refuse what must not wait any longer; set the alarm for the rest."""
-        for request in [waiting for waiting in self._queue.values() if self._answer_by(waiting) <= now]:
-            del self._queue[request.id]
-            self._refuse(Refuse(request.id, *NO_ROOM))
-        for work in self._works():
-            self._settle(
-                work, [s for s in work.shares.values() if self._answer_by(s.request) <= now], TOO_LATE
-            )
-        for device in self._devices.values():
-            for flight in [f for f in device.in_flight.values() if f.expires <= now]:
-                del device.in_flight[flight.work.id]
-            for flight in device.in_flight.values():
+    def expire(self, now: float) -> list[Device]:
+        """Deal with what is late, and set the alarm for the rest. Returns devices that are now stalled."""
+        stalled = []
+        for device in self._membership.devices.values():
+            late = 0
+            for flight in list(device.in_flight.values()):
+                if flight.expires <= now:
+                    del device.in_flight[flight.work.id]
+                    late += MOST_LATE
+                    continue
                 self._alarm.at(flight.expires)
-        for request in self._queue.values():
-            self._alarm.at(self._answer_by(request))
-        for work in self._works():
-            for share in work.shares.values():
-                self._alarm.at(self._answer_by(share.request))
+                if flight.awaited and not flight.late and flight.work.late_at <= now:
+                    flight.late = True
+                    late += 1
+            if late and self._membership.late(now, device, late):
+                stalled.append(device)
+        self.desk.expire(now)
+        return stalled
 
     def pump(self, now: float) -> None:
         """Send what waits, as far as the devices have room."""
-        while self._queue:
-            serving = [device for device in self._devices.values() if device.serving]
+        while self.desk.waiting:
+            serving = self._hosting.serving() or self._last_resort()
             if not serving:
-                for request in self._queue.values():
-                    self._refuse(Refuse(request.id, *NOBODY))
-                self._queue.clear()
+                self.desk.refuse_waiting(NOBODY)
                 return
-            targets = choose_targets(now, serving, self._settings)
-            if not targets.devices:
+            parts = self._hosting.model.merger.student_parts
+            targets = choose_targets(now, serving, parts, self.desk.first.policy, self._settings)
+            if not targets.places:
                 self._alarm.at(targets.until)
                 return
-            self._send(now, self._next_batch(), targets.devices)
+            self._send(now, self.desk.next_batch(), targets.places)
 
-    def _no_place(self, late: bool) -> Reason | None:
-        """Why no request can be taken right now."""
-        if self._drained_by < math.inf:
-            return Code.UNAVAILABLE, "the aggregator is shutting down"
-        if late:
-            return NO_ROOM
-        if not any(device.serving for device in self._devices.values()):
-            return NOBODY
-        if len(self._queue) >= self._settings.queue:
-            return Code.RESOURCE_EXHAUSTED, f"the queue is full: {len(self._queue)} requests are waiting"
+    def _last_resort(self) -> list[Place]:
+        """Where every device is stalled, they are asked all the same."""
+        return [
+            place
+            for place in self._hosting.places.values()
+            if place.ready and not (place.device.suspect or place.device.leaving)
+        ]
+
+    def _unfit(self, request: int) -> Refuse | None:
+        """Why the request cannot be taken right now."""
+        if not any(place.serving for place in self._hosting.places.values()) and not self._last_resort():
+            return Refuse(request, *NOBODY)
+        waiting = self.desk.waiting
+        if waiting >= self._settings.queue:
+            message = f"the queue is full: {waiting} requests are waiting"
+            return Refuse(request, Code.RESOURCE_EXHAUSTED, message, self._retry_after())
         return None
 
     def _retry_after(self) -> float:
         """Seconds until the slowest device may have dealt with all that waits."""
-        images = sum(len(request.images) for request in self._queue.values())
-        slowest = max((device.pace for device in self._devices.values() if device.serving), default=0.0)
-        return min(max(images * slowest, SHORTEST_RETRY), LONGEST_RETRY)
+        slowest = max((place.device.usual for place in self._hosting.serving()), default=0.0)
+        return min(max(self.desk.waiting_images * slowest, SHORTEST_RETRY), LONGEST_RETRY)
 
-    def _next_batch(self) -> list[Request]:
-        batch: list[Request] = []
-        room = self._settings.max_batch
-        for request in self._queue.values():
-            if len(request.images) > room:
-                break
-            batch.append(request)
-            room -= len(request.images)
-        for request in batch:
-            del self._queue[request.id]
-        return batch
-
-    def _send(self, now: float, batch: list[Request], targets: Sequence[Device]) -> None:
+    def _send(self, now: float, batch: list[Request], targets: Sequence[Place]) -> None:
         self._latest_work += 1
-        work, images = form_work(self._latest_work, now, batch)
-        budget = max(self._answer_by(request) for request in batch) - now
+        model = self._hosting.model
+        work, images = form_work(self._latest_work, now, model, batch)
+        budget = max(self.desk.answer_by(request) for request in batch) - now
         # By then the device has dropped the work itself, since its budget counts from receipt; else it hangs.
         expires = now + budget + self._settings.misses * self._settings.ping
         self._alarm.at(expires)
-        for device in targets:
-            device.send(work, expires)
-        self._sent.update(dict.fromkeys(work.shares, work))
-        self._emit(SendWork(tuple(device.link for device in targets), work.id, budget, images))
+        for place in targets:
+            place.device.send(work, place, expires)
+        work.patience = max(self._patience(place.device) for place in targets)
+        links = [place.device.link for place in targets]
+        for place in self._hosting.places.values():
+            if place.device.stalled and self._may_probe(now, place) and place not in targets:
+                place.device.send(work, place, expires, awaited=False)
+                links.append(place.device.link)
+        self.desk.send(work)
+        self._emit(SendWork(tuple(links), work.id, model.bundle_id, budget, images))
 
-    def _works(self) -> list[Work]:
-        return list({work.id: work for work in self._sent.values()}.values())
+    def _may_probe(self, now: float, place: Place) -> bool:
+        room = place.has_room(self._settings.window)
+        return bool(place.ready) and room and self._membership.probe(now, place.device)
 
-    def _release(self, device: Device, flight: InFlight, students: set[int]) -> None:
+    def _patience(self, device: Device) -> float:
+        latest = next(reversed(device.in_flight.values()))
+        return device.patience(latest.images, math.inf)
+
+    def _release(self, flight: InFlight, students: set[int]) -> None:
         """The device owes these students' partial logits no more."""
         self._give_up(flight, students)
         flight.pending -= students
         if not flight.pending:
-            del device.in_flight[flight.work.id]
-        self._finish_if_complete(flight.work)
+            del flight.place.device.in_flight[flight.work.id]
+        self._answer(flight.work)
 
     def _give_up(self, flight: InFlight, students: set[int]) -> None:
         if flight.awaited:
             flight.work.forgo(students)
 
-    def _finish_if_complete(self, work: Work) -> None:
-        if work.complete:
-            self._settle(work, list(work.shares.values()), ALL_LOST)
-
-    def _settle(self, work: Work, shares: list[Share], otherwise: Reason) -> None:
-        for outcome in settle(self._model, work, shares, otherwise):
-            del work.shares[outcome.request]
-            del self._sent[outcome.request]
-            if isinstance(outcome, Refuse):
-                self._refuse(outcome)
-            else:
-                self.counters.answered += 1
-                self.counters.degraded += bool(outcome.missing)
-                self._emit(outcome)
-
-    def _refuse(self, refusal: Refuse) -> None:
-        self.counters.refused += 1
-        self._emit(refusal)
-
-    def _answer_by(self, request: Request) -> float:
-        return min(request.answer_by, self._drained_by)
+    def _answer(self, work: Work) -> None:
+        shares = work.answerable()
+        if shares:
+            self.desk.settle(work, shares, ALL_LOST)

@@ -13,6 +13,7 @@ from aggregator import effects, events, wire
 from aggregator.core import Core
 from aggregator.link import Link
 from aggregator.model import Model
+from aggregator.policy import Policy
 from aggregator.settings import Settings
 from bundle import Bundle
 
@@ -23,12 +24,13 @@ class Driver:
     """Belongs to one running event loop. Nothing in it waits but `ask` and `drained`."""
 
     def __init__(self, bundle: Bundle, settings: Settings) -> None:
-        self.bundle = bundle
+        self.bundles = {bundle.manifest.id: bundle}  # all that devices may hold students of
         self.settings = settings
         self.core = Core(Model.of(bundle), settings)
         self.started = time.monotonic()
         self._links: dict[int, Link] = {}
         self._requests: dict[int, asyncio.Future[effects.Answer | effects.Refuse]] = {}
+        self._reloads: dict[str, asyncio.Future[effects.Reloaded | effects.ReloadFailed]] = {}
         self._numbers = itertools.count(1)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -57,8 +59,19 @@ class Driver:
     def receive(self, link: Link, message: bytes) -> None:
         self.feed(wire.read_device_message(link.number, message))
 
+    @property
+    def bundle(self) -> Bundle:
+        """The one that is served."""
+        return self.bundles[self.core.model.bundle_id]
+
     async def ask(
-        self, images: NDArray[Any], remaining: float | None, strict: bool, bundle_id: str
+        self,
+        images: NDArray[Any],
+        remaining: float | None,
+        *,
+        strict: bool = False,
+        bundle_id: str = "",
+        policy: Policy | None = None,
     ) -> effects.Answer | effects.Refuse:
         """remaining: seconds until the caller's deadline. Cancelling takes the request back."""
         number = next(self._numbers)
@@ -66,11 +79,29 @@ class Driver:
         future: asyncio.Future[effects.Answer | effects.Refuse] = self._loop.create_future()
         self._requests[number] = future
         try:
-            self.feed(events.Predict(number, images, deadline, strict, bundle_id))
+            self.feed(events.Predict(number, images, deadline, strict, bundle_id, policy))
             return await future
         finally:
             if self._requests.pop(number, None) is not None:
                 self.feed(events.Cancelled(number))
+
+    def find_student(self, sha256: str) -> bytes | None:
+        """The ONNX file with this digest, of any bundle that devices may hold."""
+        for bundle in self.bundles.values():
+            entry = bundle.find_student(sha256)
+            if entry is not None:
+                return bundle.student_bytes(entry.index)
+        return None
+
+    async def reload(self, bundle: Bundle) -> effects.Reloaded | effects.ReloadFailed:
+        """Have the bundle take over. Whoever stops waiting for that does not stop it."""
+        model = await asyncio.to_thread(Model.of, bundle)
+        if model.bundle_id in self._reloads:
+            return effects.ReloadFailed(model.bundle_id, "this bundle is being loaded already")
+        future = self._reloads[model.bundle_id] = self._loop.create_future()
+        self.bundles.setdefault(model.bundle_id, bundle)
+        self.feed(events.Reload(model))
+        return await asyncio.shield(future)
 
     async def drained(self) -> None:
         """Take no more requests; returns when every other one has been answered or refused."""
@@ -97,7 +128,7 @@ class Driver:
                 if future is not None and not future.done():
                     future.set_result(effect)
             case effects.SendWork(links):
-                message = wire.work(self.bundle.manifest.id, effect)
+                message = wire.work(effect)
                 for link in links:
                     self._send(link, message)
             case effects.Ping(link, sequence):
@@ -105,13 +136,26 @@ class Driver:
             case effects.Welcome(link):
                 self._send(link, self._welcome)
             case effects.Assign(link, students):
-                self._send(link, wire.assignment(self.bundle, students))
+                self._send(
+                    link, wire.assignment((self.bundles[bundle], student) for bundle, student in students)
+                )
             case effects.CloseLink(link, reason):
                 if link in self._links:
                     self._links[link].close(grpc.StatusCode.ABORTED, reason)
+            case effects.Prepare(_, students):
+                self._loop.run_in_executor(None, self.core.model.merger.prepare, students)
+            case effects.Reloaded(bundle) | effects.ReloadFailed(bundle):
+                self._conclude(bundle, effect)
             case effects.Note(text, warning):
                 if not self._closing:  # that all devices are lost then is no news
                     log.log(logging.WARNING if warning else logging.INFO, "%s", text)
+
+    def _conclude(self, bundle: str, outcome: effects.Reloaded | effects.ReloadFailed) -> None:
+        future = self._reloads.pop(bundle)
+        if not future.done():
+            future.set_result(outcome)
+        kept = self.core.bundle_ids | self._reloads.keys()
+        self.bundles = {name: held for name, held in self.bundles.items() if name in kept}
 
     def _send(self, link: int, message: bytes) -> None:
         if link in self._links:

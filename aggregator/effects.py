@@ -27,10 +27,10 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """All that the device is to serve from now on, ascending."""
+    """All that the device is to hold from now on: (bundle id, student), those of the served bundle first."""
 
     link: int
-    students: tuple[int, ...]
+    students: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class SendWork:
 
     links: tuple[int, ...]
     work: int
+    bundle_id: str
     budget: float
     images: NDArray[np.uint8]
 
@@ -62,6 +63,7 @@ class Answer:
     """logits: float32 [N, K]. answered and missing: students, ascending; together they are all."""
 
     request: int
+    bundle_id: str
     logits: NDArray[np.float32]
     answered: tuple[int, ...]
     missing: tuple[int, ...]
@@ -79,6 +81,34 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Merges of these students, and of all of them but one, are to be expected: get ready for them, aside.
+
+    students: ascending, at least one.
+    """
+
+    bundle_id: str
+    students: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The bundle is served now, by so many devices."""
+
+    bundle_id: str
+    previous: str
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFailed:
+    """The bundle is not served, and the one before still is."""
+
+    bundle_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A line for the operator. warning: something was lost."""
 
@@ -86,4 +116,16 @@ class Note:
     warning: bool = False
 
 
-Effect = Welcome | Assign | SendWork | Ping | CloseLink | Answer | Refuse | Note
+Effect = (
+    Welcome
+    | Assign
+    | SendWork
+    | Ping
+    | CloseLink
+    | Answer
+    | Refuse
+    | Prepare
+    | Reloaded
+    | ReloadFailed
+    | Note
+)

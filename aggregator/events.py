@@ -5,6 +5,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from aggregator.model import Model
+from aggregator.policy import Policy
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
@@ -27,13 +30,17 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The device has dealt with one student: it serves it, or its self-test did not pass (error says why)."""
+    """The device has dealt with one student: it serves it, or its self-test did not pass (error says why).
+
+    speed: measured meanwhile, in 10^9 multiply-adds a second; 0 when unknown.
+    """
 
     link: int
     bundle_id: str
     student: int
     passed: bool
     error: str = ""
+    speed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +56,16 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The device will not do one student's share of a work, or (student None) any of it."""
+    """The device will not do one student's share of a work, or (student None) any of it.
+
+    fault: that is the device's fault; else it has too much to do, or too little time was left.
+    """
 
     link: int
     work: int
     student: int | None
     reason: str
+    fault: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +99,17 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Predict:
-    """images: [N, H, W, C] as received. deadline: absolute, on the clock of `now`; None: the default."""
+    """images: [N, H, W, C] as received. deadline: absolute, on the clock of `now`; None: the default.
+
+    policy: None: the default.
+    """
 
     request: int
     images: NDArray[Any]
     deadline: float | None = None
     strict: bool = False
     bundle_id: str = ""
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +129,12 @@ class Drain:
     """Take no more requests; finish the others soon."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Load this bundle beside the one that is served, and change over when it works."""
+
+    model: Model
+
+
 DeviceEvent = Ready | Partial | Refusal | Pong | Malformed | Leaving | Gone
-Event = Joined | DeviceEvent | Predict | Cancelled | Tick | Drain
+Event = Joined | DeviceEvent | Predict | Cancelled | Tick | Drain | Reload

@@ -1,9 +1,10 @@
 """Which device hosts which students: a pure function, called again after every change.
 
 What is hosted stays where it is. A device without students gets one at once: an orphan (a student that no
-living device hosts), those of uncovered parts first; else it takes one over from a device that hosts several;
-else it becomes a replica. Devices that have students are given orphans only when those are `due`. A student
-that was taken over leaves its old device when the new one serves it: make before break.
+living device hosts), those of uncovered parts first; else it takes students over from the devices that have
+most to do, for as long as that makes the slowest faster; else it becomes a replica. Devices that have
+students are given orphans only when those are `due`. A student that was taken over leaves its old device when
+the new one serves it: make before break.
 """
 
 from collections import Counter
@@ -54,6 +55,7 @@ class _Plan:
         self.hosts = hosts
         self.held = {host.device_id: set(host.students) for host in hosts}
         self.holders = Counter(student for host in hosts for student in host.students)
+        self.taken: dict[int, str] = {}  # students that a device takes over from the one that has them
 
     def fill(self, host: Host) -> None:
         """Give a device without students what it had, or one student."""
@@ -68,9 +70,19 @@ class _Plan:
         if orphans:
             self._give(host, min(orphans, key=lambda s: (self._covered(s), s not in host.cached, s)))
         elif movable:
-            self._give(host, max(movable, key=lambda s: (movable[s], s in host.cached, s)))
+            self._relieve(host, movable)
         elif usable:
             self._give(host, min(usable, key=lambda s: (*self._redundancy(s), s not in host.cached, s)))
+
+    def _relieve(self, host: Host, movable: dict[int, tuple[float, int]]) -> None:
+        """Take students over from whoever has most to do, one at least."""
+        while movable:
+            student = max(movable, key=lambda s: (movable[s], s in host.cached, s))
+            if self.held[host.device_id] and self._load(host, student) >= movable[student]:
+                return
+            self.taken[student] = host.device_id
+            self._give(host, student)
+            movable = {s: load for s, load in self._movable().items() if self._fits(host, s)}
 
     def adopt(self, orphans: Iterable[int]) -> None:
         """Give each orphan to the device that then has least to do, where any has room."""
@@ -112,8 +124,12 @@ class _Plan:
         return movable
 
     def _sole(self, host: Host) -> list[int]:
-        """Students that only this device hosts."""
-        return [student for student in self.held[host.device_id] if self.holders[student] == 1]
+        """Students that only this device hosts, or is to host."""
+        return [
+            student
+            for student in self.held[host.device_id]
+            if self.holders[student] == 1 or self.taken.get(student) == host.device_id
+        ]
 
     def _load(self, host: Host, *extra: int) -> tuple[float, int]:
         """Time (in units of its speed) that an image takes for its sole students, and their number."""

@@ -15,7 +15,8 @@ from aggregator.address import check_free, join
 from aggregator.driver import Driver
 from aggregator.errors import ListenError, SettingsError
 from aggregator.settings import Settings
-from bundle import Bundle, InputError
+from aggregator.upload import receive_bundle
+from bundle import Bundle, BundleError, InputError
 from protos import REFUSED_KEY, endpoints, nonn_pb2
 
 HELLO_SECONDS = 5.0
@@ -98,6 +99,7 @@ class Aggregator:
         ]
 
     def _handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        operation = {"Reload": grpc.stream_unary_rpc_method_handler(self._reload)}
         cluster = {
             "Join": grpc.stream_stream_rpc_method_handler(self._join),
             "FetchStudent": grpc.unary_stream_rpc_method_handler(self._fetch_student),
@@ -109,6 +111,7 @@ class Aggregator:
         return (
             grpc.method_handlers_generic_handler("nonn.v1.Cluster", cluster),
             grpc.method_handlers_generic_handler("nonn.v1.Inference", inference),
+            grpc.method_handlers_generic_handler("nonn.v1.Operation", operation),
         )
 
     async def _join(self, _: AsyncIterator[bytes], context: Any) -> None:
@@ -125,12 +128,11 @@ class Aggregator:
 
     async def _fetch_student(self, data: bytes, context: Any) -> None:
         try:
-            entry = self.bundle.find_student(wire.parse(nonn_pb2.FetchStudentRequest, data).sha256)
+            model = self._driver.find_student(wire.parse(nonn_pb2.FetchStudentRequest, data).sha256)
         except InputError as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        if entry is None:
+        if model is None:
             await _abort(context, grpc.StatusCode.NOT_FOUND, "no student of this bundle has that sha256")
-        model = self.bundle.student_bytes(entry.index)
         for start in range(0, len(model), CHUNK):
             await context.write(nonn_pb2.Chunk(data=model[start : start + CHUNK]).SerializeToString())
 
@@ -138,14 +140,33 @@ class Aggregator:
         try:
             request = wire.parse(nonn_pb2.PredictRequest, data)
             images = wire.read_images(request.images)
+            policy = wire.read_policy(request)
         except InputError as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        outcome = await self._driver.ask(images, context.time_remaining(), request.strict, request.bundle_id)
+        outcome = await self._driver.ask(
+            images,
+            context.time_remaining(),
+            strict=request.strict,
+            bundle_id=request.bundle_id,
+            policy=policy,
+        )
         if isinstance(outcome, effects.Refuse):
             retry = outcome.retry_after
             metadata = () if retry is None else (("retry-after-ms", str(math.ceil(retry * 1000))),)
             await _abort(context, grpc.StatusCode[outcome.code.value], outcome.message, metadata)
-        return wire.answer(self.bundle.manifest.id, outcome)
+        return wire.answer(outcome)
+
+    async def _reload(self, _: AsyncIterator[bytes], context: Any) -> bytes:
+        try:
+            bundle = await receive_bundle(context)
+            if _message_limit(bundle, self.settings) > self._limit:
+                raise InputError("its images are larger than this aggregator takes: start another one for it")
+        except (BundleError, InputError, SettingsError) as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        outcome = await self._driver.reload(bundle)
+        if isinstance(outcome, effects.ReloadFailed):
+            await _abort(context, grpc.StatusCode.FAILED_PRECONDITION, outcome.reason)
+        return wire.reloaded(outcome)
 
     async def _status(self, _: bytes, context: Any) -> bytes:
         return self._driver.status(self._version)

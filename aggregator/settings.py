@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from aggregator.errors import SettingsError
+from aggregator.policy import ALL, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Settings:
     settle: how long to wait for more devices before one is given several students.
     heal: how long a lost device's students wait for its return; None: for ever.
     drain: how long requests may still take once the aggregator is told to stop.
+    reload: how long devices may take to load a new bundle.
+    policy: which partial logits a request waits for that does not say so itself.
 
     >>> Settings(window=4, heal=None).heal is None
     True
@@ -35,12 +38,14 @@ class Settings:
     settle: float = 1.0
     heal: float | None = 30.0
     drain: float = 5.0
+    reload: float = 60.0
+    policy: Policy = ALL
 
     def __post_init__(self) -> None:
         for name in ("window", "max_batch", "queue", "misses"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("default_deadline", "longest_deadline", "ping", "drain"):
+        for name in ("default_deadline", "longest_deadline", "ping", "drain", "reload"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise SettingsError(f"{name} must be a positive number of seconds, not {getattr(self, name)}")
         for name in ("margin", "settle", "heal"):

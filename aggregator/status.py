@@ -1,12 +1,11 @@
 """The cluster's state as a value, for the Status call."""
 
 import enum
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from aggregator.devices import Device
+from aggregator.devices import Place
 from aggregator.events import DeviceFacts
-from aggregator.model import Model
+from aggregator.hosting import Hosting
 
 
 class State(enum.Enum):
@@ -15,6 +14,7 @@ class State(enum.Enum):
     LOADING = "LOADING"
     SERVING = "SERVING"
     SUSPECT = "SUSPECT"
+    STALLED = "STALLED"
     LEAVING = "LEAVING"
     IDLE = "IDLE"
 
@@ -40,9 +40,13 @@ class StudentStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """last_seen: seconds ago. latency: smoothed seconds from a work to its partial logits."""
+    """last_seen: seconds ago. latency: smoothed seconds from a work to its partial logits.
+
+    speed: 10^9 multiply-adds a second, 0 when unknown.
+    """
 
     facts: DeviceFacts
+    speed: float
     state: State
     assigned: tuple[int, ...]
     serving: tuple[int, ...]
@@ -54,34 +58,36 @@ class DeviceStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """expected_accuracy: of the students that are served right now; 0 when none is."""
+    """expected_accuracy: of the students that are served right now; 0 when none is.
+
+    staged: id of the bundle that is being loaded, or empty.
+    """
 
     students: tuple[StudentStatus, ...]
     devices: tuple[DeviceStatus, ...]
     expected_accuracy: float
+    staged: str
     answered: int
     degraded: int
     refused: int
     dropped: int
 
 
-def cluster_status(
-    model: Model, devices: Collection[Device], counters: Counters, now: float
-) -> ClusterStatus:
-    living = [device for device in devices if device.living]
-    served = frozenset().union(*(device.ready for device in living))
+def cluster_status(hosting: Hosting, staged: str, counters: Counters, now: float) -> ClusterStatus:
+    model, serving = hosting.model, hosting.serving()
     students = tuple(
         StudentStatus(
             student.index,
             student.part,
-            tuple(device.facts.device_id for device in living if student.index in device.ready),
+            tuple(place.device.facts.device_id for place in serving if student.index in place.ready),
         )
         for student in model.students
     )
     return ClusterStatus(
         students=students,
-        devices=tuple(_device_status(device, now) for device in devices),
-        expected_accuracy=model.expected_accuracy(served),
+        devices=tuple(_device_status(place, now) for place in hosting.places.values()),
+        expected_accuracy=model.expected_accuracy(hosting.served()),
+        staged=staged,
         answered=counters.answered,
         degraded=counters.degraded,
         refused=counters.refused,
@@ -89,12 +95,14 @@ def cluster_status(
     )
 
 
-def _device_status(device: Device, now: float) -> DeviceStatus:
+def _device_status(place: Place, now: float) -> DeviceStatus:
+    device = place.device
     return DeviceStatus(
         facts=device.facts,
-        state=_state(device),
-        assigned=tuple(sorted(device.assigned)),
-        serving=tuple(sorted(device.ready)) if device.living else (),
+        speed=device.speed,
+        state=_state(place),
+        assigned=tuple(sorted(place.assigned)),
+        serving=tuple(sorted(place.ready)) if device.living else (),
         last_seen=now - device.last_seen,
         latency=device.latency,
         completed=device.completed,
@@ -102,11 +110,14 @@ def _device_status(device: Device, now: float) -> DeviceStatus:
     )
 
 
-def _state(device: Device) -> State:
+def _state(place: Place) -> State:
+    device = place.device
     if device.leaving:
         return State.LEAVING
     if device.suspect:
         return State.SUSPECT
-    if device.ready:
+    if device.stalled:
+        return State.STALLED
+    if place.ready:
         return State.SERVING
-    return State.LOADING if device.assigned else State.IDLE
+    return State.LOADING if place.assigned else State.IDLE

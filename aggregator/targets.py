@@ -4,23 +4,33 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aggregator.devices import Device
+from aggregator.devices import Place
+from aggregator.policy import Policy
 from aggregator.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """devices: none means to wait, at the latest until `until` (infinity: until one has room)."""
+    """places: none means to wait, at the latest until `until` (infinity: until one has room)."""
 
-    devices: Sequence[Device]
+    places: Sequence[Place]
     until: float = math.inf
 
 
-def choose_targets(now: float, serving: Sequence[Device], settings: Settings) -> Targets:
-    """A device without room is waited for, unless it is a straggler: far slower than it recently was."""
-    free = [device for device in serving if device.has_room(settings.window)]
-    if not free:
-        return Targets(())
-    full = [device for device in serving if device not in free]
-    until = max((device.waited_for_until(settings.default_deadline) for device in full), default=now)
+def choose_targets(
+    now: float, serving: Sequence[Place], parts: Sequence[int], policy: Policy, settings: Settings
+) -> Targets:
+    """A device without room is waited for, unless the policy can do without it or it is a straggler.
+
+    parts: of each student. A straggler is far slower than it usually is.
+    """
+    free = [place for place in serving if place.has_room(settings.window)]
+    if not free or len(free) == len(serving):
+        return Targets(free)
+    full = [place for place in serving if not place.has_room(settings.window)]
+    able = frozenset[int]().union(*(place.ready for place in free))
+    others = frozenset[int]().union(*(place.ready for place in full)) - able
+    if policy.met(parts, able, others):
+        return Targets(free)
+    until = max(place.device.waited_for_until(settings.default_deadline) for place in full)
     return Targets((), until) if now < until else Targets(free)

@@ -1,13 +1,16 @@
 """Between the wire's bytes and the core's values. What comes from outside is checked here, once."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
 from aggregator import events
-from aggregator.effects import Answer, SendWork
+from aggregator.effects import Answer, Reloaded, SendWork
+from aggregator.errors import SettingsError
+from aggregator.policy import Kind, Policy
 from aggregator.settings import Settings
 from aggregator.status import ClusterStatus, DeviceStatus
 from bundle import Bundle, InputError
@@ -18,6 +21,8 @@ M = TypeVar("M", bound=Message)
 LONGEST_NAME = 64
 LONGEST_TEXT = 300
 MOST_DIGESTS = 1024
+# A device that refuses for these reasons does its best.
+BLAMELESS = (nonn_pb2.BUDGET_PASSED, nonn_pb2.OVERLOADED)
 
 
 class HelloError(Exception):
@@ -51,7 +56,7 @@ def read_hello(data: bytes) -> events.DeviceFacts:
         architecture=one_line(hello.architecture)[:LONGEST_NAME],
         memory_bytes=hello.memory_bytes,
         cores=hello.cores,
-        speed=hello.speed if math.isfinite(hello.speed) and hello.speed > 0 else 0.0,
+        speed=_speed(hello.speed),
         cached_digests=frozenset(hello.cached_digests[:MOST_DIGESTS]),
     )
 
@@ -70,11 +75,13 @@ def read_device_message(link: int, data: bytes) -> events.DeviceEvent:
         case "ready":
             ready = message.ready
             error = one_line(ready.error) or "no reason given"
-            return events.Ready(link, ready.bundle_id, ready.student, ready.self_test_passed, error)
+            passed, speed = ready.self_test_passed, _speed(ready.speed)
+            return events.Ready(link, ready.bundle_id, ready.student, passed, error, speed)
         case "refusal":
             refusal = message.refusal
             student = refusal.student if refusal.HasField("student") else None
-            return events.Refusal(link, refusal.work_id, student, _refusal_reason(refusal))
+            fault = refusal.code not in BLAMELESS
+            return events.Refusal(link, refusal.work_id, student, _refusal_reason(refusal), fault)
         case "leaving":
             return events.Leaving(link, one_line(message.leaving.reason))
         case kind:
@@ -99,6 +106,19 @@ def read_images(tensor: nonn_pb2.Tensor) -> NDArray[Any]:
         raise InputError(f"images are no proper tensor: {error}") from None
 
 
+def read_policy(request: nonn_pb2.PredictRequest) -> Policy | None:
+    """None: the aggregator's own. Raises InputError."""
+    if request.policy == nonn_pb2.POLICY_UNSPECIFIED:
+        return None
+    kinds: dict[int, Kind] = {nonn_pb2.ALL: "all", nonn_pb2.COVERED: "covered", nonn_pb2.QUORUM: "quorum"}
+    if request.policy not in kinds:
+        raise InputError(f"policy {request.policy} is unknown: ALL, COVERED or QUORUM")
+    try:
+        return Policy(kinds[request.policy], request.quorum)
+    except SettingsError as error:
+        raise InputError(str(error)) from None
+
+
 def welcome(settings: Settings) -> bytes:
     message = nonn_pb2.Welcome(
         protocol_version=PROTOCOL_VERSION, ping_seconds=settings.ping, window=settings.window
@@ -106,26 +126,27 @@ def welcome(settings: Settings) -> bytes:
     return nonn_pb2.AggregatorMessage(welcome=message).SerializeToString()
 
 
-def assignment(bundle: Bundle, students: tuple[int, ...]) -> bytes:
-    images = tensors.encode(bundle.self_test.images)
+def assignment(students: Iterable[tuple[Bundle, int]]) -> bytes:
     assigned = [
         nonn_pb2.AssignedStudent(
+            bundle_id=bundle.manifest.id,
             student=entry.index,
             part=entry.part,
             sha256=entry.sha256,
             bytes=entry.bytes,
-            self_test_images=images,
+            multiply_adds=entry.multiply_adds,
+            self_test_images=tensors.encode(bundle.self_test.images),
             self_test_logits=tensors.encode(bundle.self_test.partials[entry.index]),
         )
-        for entry in (bundle.manifest.students[index] for index in students)
+        for bundle, entry in ((bundle, bundle.manifest.students[index]) for bundle, index in students)
     ]
-    message = nonn_pb2.Assignment(bundle_id=bundle.manifest.id, students=assigned)
+    message = nonn_pb2.Assignment(students=assigned)
     return nonn_pb2.AggregatorMessage(assignment=message).SerializeToString()
 
 
-def work(bundle_id: str, effect: SendWork) -> bytes:
+def work(effect: SendWork) -> bytes:
     message = nonn_pb2.Work(
-        bundle_id=bundle_id,
+        bundle_id=effect.bundle_id,
         work_id=effect.work,
         budget_seconds=effect.budget,
         images=tensors.encode(effect.images),
@@ -137,10 +158,10 @@ def ping(sequence: int) -> bytes:
     return nonn_pb2.AggregatorMessage(ping=nonn_pb2.Ping(sequence=sequence)).SerializeToString()
 
 
-def answer(bundle_id: str, effect: Answer) -> bytes:
+def answer(effect: Answer) -> bytes:
     return nonn_pb2.PredictResponse(
         logits=tensors.encode(effect.logits),
-        bundle_id=bundle_id,
+        bundle_id=effect.bundle_id,
         answered=effect.answered,
         missing=effect.missing,
         degraded=bool(effect.missing),
@@ -167,6 +188,13 @@ def status(bundle: Bundle, state: ClusterStatus, version: str, uptime: float) ->
         dropped_messages=state.dropped,
         software_version=version,
         uptime_seconds=uptime,
+        staged_bundle_id=state.staged,
+    ).SerializeToString()
+
+
+def reloaded(effect: Reloaded) -> bytes:
+    return nonn_pb2.ReloadResponse(
+        bundle_id=effect.bundle_id, previous_bundle_id=effect.previous, devices=effect.devices
     ).SerializeToString()
 
 
@@ -181,6 +209,10 @@ def _partial(link: int, partial: nonn_pb2.Partial) -> events.Partial:
     except ValueError:
         logits = None
     return events.Partial(link, partial.bundle_id, partial.work_id, partial.student, logits)
+
+
+def _speed(speed: float) -> float:
+    return speed if math.isfinite(speed) and speed > 0 else 0.0
 
 
 def _refusal_reason(refusal: nonn_pb2.Refusal) -> str:
@@ -204,5 +236,5 @@ def _device_status(device: DeviceStatus) -> nonn_pb2.DeviceStatus:
         error=device.error,
         memory_bytes=facts.memory_bytes,
         cores=facts.cores,
-        speed=facts.speed,
+        speed=device.speed,
     )

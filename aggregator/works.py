@@ -1,5 +1,6 @@
 """A request, and the work that it shares with others: what is awaited and what has arrived."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from aggregator.effects import Answer, Code, Reason, Refuse
 from aggregator.events import Partial
 from aggregator.model import Model
+from aggregator.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +21,8 @@ class Request:
     images: NDArray[np.uint8]
     answer_by: float
     strict: bool
+    policy: Policy
+    bundle_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,18 +38,27 @@ class Work:
     """One batch on its way. size: images. shares: by request, those without an answer yet.
 
     waiting: for each student without an answer, how many devices may still give it.
+    progress: when the latest answer came. patience: seconds without any after which the missing are late.
     """
 
     id: int
+    model: Model
     sent: float
     size: int
     shares: dict[int, Share]
+    patience: float = math.inf
     waiting: dict[int, int] = field(default_factory=dict)
     partials: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    progress: float = math.inf
 
     @property
     def complete(self) -> bool:
         return not self.waiting
+
+    @property
+    def late_at(self) -> float:
+        """When whoever has not answered is no longer waited for; infinity while nobody has."""
+        return self.progress + self.patience
 
     def expect(self, students: Iterable[int]) -> None:
         """One more device has been asked for these students."""
@@ -60,12 +73,29 @@ class Work:
                 if not self.waiting[student]:
                     del self.waiting[student]
 
-    def accept(self, student: int, partial: NDArray[np.float32]) -> None:
+    def accept(self, now: float, student: int, partial: NDArray[np.float32]) -> None:
         self.partials[student] = partial
         self.waiting.pop(student, None)
+        self.progress = now
+
+    def answerable(self) -> list[Share]:
+        """Shares that need not wait for more."""
+        if self.complete:
+            return list(self.shares.values())
+        if not self.partials:
+            return []
+        parts = self.model.merger.student_parts
+        return [
+            share
+            for share in self.shares.values()
+            if share.request.policy.kind != "all"
+            and share.request.policy.met(parts, self.partials, self.waiting)
+        ]
 
 
-def form_work(number: int, now: float, requests: Iterable[Request]) -> tuple[Work, NDArray[np.uint8]]:
+def form_work(
+    number: int, now: float, model: Model, requests: Iterable[Request]
+) -> tuple[Work, NDArray[np.uint8]]:
     """Requests, at least one -> their work, and their images stacked [N, H, W, C]."""
     shares, images, start = {}, [], 0
     for request in requests:
@@ -74,11 +104,12 @@ def form_work(number: int, now: float, requests: Iterable[Request]) -> tuple[Wor
         images.append(request.images)
         start = stop
     stacked = images[0] if len(images) == 1 else np.concatenate(images)
-    return Work(number, now, start, shares), stacked
+    return Work(number, model, now, start, shares), stacked
 
 
-def checked(model: Model, work: Work, partial: Partial) -> NDArray[np.float32]:
+def checked(work: Work, partial: Partial) -> NDArray[np.float32]:
     """The partial logits [N, K] that were asked for. Raises ValueError, saying what is wrong with them."""
+    model = work.model
     if partial.bundle_id != model.bundle_id:
         raise ValueError(f"partial logits of bundle {partial.bundle_id[:12]}, not {model.bundle_id[:12]}")
     if partial.logits is None:
@@ -89,22 +120,25 @@ def checked(model: Model, work: Work, partial: Partial) -> NDArray[np.float32]:
     return partial.logits
 
 
-def settle(model: Model, work: Work, shares: list[Share], otherwise: Reason) -> list[Answer | Refuse]:
+def settle(work: Work, shares: list[Share], otherwise: Reason) -> list[Answer | Refuse]:
     """What these requests get now: the merge of whatever arrived, or, if nothing did, `otherwise`."""
     if not work.partials:
         return [Refuse(share.request.id, *otherwise) for share in shares]
+    model = work.model
     answered = tuple(sorted(work.partials))
     missing = tuple(student.index for student in model.students if student.index not in work.partials)
     accuracy = model.expected_accuracy(answered)
     merged: NDArray[np.float32] | None = None
     outcomes: list[Answer | Refuse] = []
     for share in shares:
-        if share.request.strict and missing:
+        request = share.request
+        if request.strict and missing:
             names = ", ".join(str(student) for student in missing)
             message = f"a strict request, and these students did not answer: {names}"
-            outcomes.append(Refuse(share.request.id, Code.FAILED_PRECONDITION, message))
+            outcomes.append(Refuse(request.id, Code.FAILED_PRECONDITION, message))
             continue
         if merged is None:
             merged = model.merger.merge(work.partials)
-        outcomes.append(Answer(share.request.id, merged[share.rows], answered, missing, accuracy))
+        logits = merged[share.rows]
+        outcomes.append(Answer(request.id, model.bundle_id, logits, answered, missing, accuracy))
     return outcomes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bundle.arrays import pack, take, unpack
 from bundle.errors import BundleError, NonnError
 from bundle.folder import read_folder
-from bundle.manifest import MERGE, SELF_TEST, Manifest, StudentEntry
+from bundle.manifest import MERGE, SELF_TEST, Manifest, StudentEntry, digest, read_manifest_json
 from bundle.merge import Merger
 from bundle.subsets import LossSummary, accuracy_by_lost, subset_mask
 
@@ -59,6 +59,24 @@ class Bundle:
                 if unchanged or attempt == LOAD_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
+
+    @classmethod
+    def received(cls, manifest: bytes, files: Mapping[str, bytes]) -> "Bundle":
+        """A bundle that is not on this machine's disk: its manifest.json, and its files by their sha256.
+
+        Verified like one that is loaded. Raises BundleError.
+        """
+        try:
+            entries = read_manifest_json(manifest)
+            for sha256, data in files.items():
+                if digest(data) != sha256:
+                    raise ValueError(f"the file {sha256[:12]} is not what its digest says")
+            named = {name: files[entry.sha256] for name, entry in entries.files.items()}
+            return assemble(Path(entries.name), entries, named)
+        except KeyError as error:
+            raise BundleError(f"received bundle: the file {str(error)[1:13]} is missing") from error
+        except ValueError as error:
+            raise BundleError(f"received bundle: {error}") from error
 
     def student_bytes(self, student: int) -> bytes:
         """The student's ONNX file. Raises KeyError for an unknown student."""

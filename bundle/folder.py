@@ -1,7 +1,6 @@
 """A bundle's folder -> its manifest and the bytes of its files, none used before all are verified."""
 
 import errno
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -10,15 +9,13 @@ from typing import Any, Final, NoReturn
 
 from bundle.errors import BundleError, StorageError
 from bundle.manifest import (
-    FORMAT,
     MANIFEST,
     MERGE,
     SELF_TEST,
-    VERSION,
     Manifest,
     digest,
-    manifest_id,
-    parse_manifest,
+    manifest_document,
+    read_manifest_json,
 )
 
 LARGEST_MANIFEST: Final = 16 << 20
@@ -45,33 +42,25 @@ def read_folder(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
 
 def read_manifest(folder: Path) -> Manifest:
     """Reads and checks manifest.json alone; errors as in `read_folder`."""
-    document = read_document(folder)
-    version = document.get("version")
-    if type(version) is not int or version < 1:
-        _refuse(folder, MANIFEST, f"no bundle version: {version!r}")
-    if version > VERSION:
-        problem = (
-            f"written by a newer NoNN (bundle version {version}; this one reads up to {VERSION}): update NoNN"
-        )
-        _refuse(folder, MANIFEST, problem)
+    data = _read_manifest_bytes(folder)
     try:
-        if document.get("id") != manifest_id(document):
-            raise ValueError("it was changed after it was written (its id does not match its content)")
-        return parse_manifest(document)
-    except (ValueError, RecursionError) as error:
+        return read_manifest_json(data)
+    except ValueError as error:
         _refuse(folder, MANIFEST, str(error))
 
 
 def read_document(folder: Path) -> Mapping[str, Any]:
     """The JSON of a manifest that says it is one of ours, of any version; errors as in `read_folder`."""
-    _check_folder(folder)
+    data = _read_manifest_bytes(folder)
     try:
-        document = json.loads(_read_file(folder, MANIFEST, LARGEST_MANIFEST).decode())
-    except (ValueError, RecursionError) as error:
-        _refuse(folder, MANIFEST, f"not JSON, or truncated: {error}")
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        _refuse(folder, MANIFEST, f"its format is not {FORMAT!r}")
-    return document
+        return manifest_document(data)
+    except ValueError as error:
+        _refuse(folder, MANIFEST, str(error))
+
+
+def _read_manifest_bytes(folder: Path) -> bytes:
+    _check_folder(folder)
+    return _read_file(folder, MANIFEST, LARGEST_MANIFEST)
 
 
 def _check_folder(folder: Path) -> None:

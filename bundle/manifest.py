@@ -117,6 +117,35 @@ def manifest_id(document: Mapping[str, Any]) -> str:
     return digest(canonical.encode())
 
 
+def read_manifest_json(data: bytes) -> Manifest:
+    """The bytes of a manifest.json -> typed values. Raises ValueError for what is wrong."""
+    document = manifest_document(data)
+    version = document.get("version")
+    if type(version) is not int or version < 1:
+        raise ValueError(f"no bundle version: {version!r}")
+    if version > VERSION:
+        raise ValueError(
+            f"written by a newer NoNN (bundle version {version}; this one reads up to {VERSION}): update NoNN"
+        )
+    try:
+        if document.get("id") != manifest_id(document):
+            raise ValueError("it was changed after it was written (its id does not match its content)")
+        return parse_manifest(document)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
+def manifest_document(data: bytes) -> Mapping[str, Any]:
+    """The JSON of a manifest that says it is one of ours, of any version. Raises ValueError."""
+    try:
+        document = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON, or truncated: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f"its format is not {FORMAT!r}")
+    return document
+
+
 def parse_manifest(document: Mapping[str, Any]) -> Manifest:
     """The document of a manifest of this version -> typed values. Raises ValueError for what is wrong."""
     files = {name: _file(name, entry) for name, entry in _field(document, "files", dict).items()}

@@ -86,6 +86,16 @@ class Merger:
             logits += self.share(part, partials)
         return logits
 
+    def prepare(self, students: Sequence[int]) -> None:
+        """Have at hand what `merge` needs for these students (ascending, at least one) and for all but one.
+
+        That is work for `ridge` alone, which otherwise is done by the first merge of such a set.
+        """
+        for absent in (None, *students):
+            answering = tuple(student for student in students if student != absent)
+            if self.fill == "ridge" and 0 < len(answering) < self.students:
+                self._cached_estimator(answering)
+
     def check(self, student: int, partial: NDArray[np.float32]) -> None:
         """Raises ValueError unless `partial` is what this student may answer: float32 [N, K], finite."""
         if not 0 <= student < self.students:

@@ -94,6 +94,7 @@ class CoreMachine(RuleBasedStateMachine):
                 case effects.SendWork():
                     self.check_work(effect)
                 case effects.Assign(link, students):
+                    students = tuple(student for _, student in students)
                     self.devices[link].hosted = frozenset(students)
                     self.devices[link].loaded &= set(students)
                 case effects.CloseLink(link):

@@ -14,7 +14,10 @@ def states(cluster: Cluster) -> dict[str, State]:
 
 def test_a_device_is_welcomed_and_given_a_student_at_once(cluster: Cluster) -> None:
     link = cluster.join()
-    assert [e for e in cluster.log if isinstance(e, Welcome | Assign)] == [Welcome(link), Assign(link, (0,))]
+    assert [e for e in cluster.log if isinstance(e, Welcome | Assign)] == [
+        Welcome(link),
+        Assign(link, ((cluster.model.bundle_id, 0),)),
+    ]
 
 
 def test_the_first_device_waits_for_others_before_it_takes_all(cluster: Cluster) -> None:

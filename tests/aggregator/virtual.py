@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from aggregator import Core, Model, Settings, effects, events
 from aggregator.effects import Answer, Assign, Effect, Refuse, SendWork
 from aggregator.model import Student
+from aggregator.policy import Policy
+from aggregator.status import State
 from bundle import InputSpec, Merger
 
 PARTS = (0, 1, 2, 0, 1, 2)
@@ -17,7 +19,7 @@ SHAPE = (2, 2, 1)
 MB = 2**20
 
 
-def make_model(parts: tuple[int, ...] = PARTS) -> Model:
+def make_model(parts: tuple[int, ...] = PARTS, name: str = "b") -> Model:
     random = np.random.default_rng(0)
     students = tuple(
         Student(index, part, f"{index:064x}", memory_bytes=50 * MB, cost=100)
@@ -26,7 +28,7 @@ def make_model(parts: tuple[int, ...] = PARTS) -> Model:
     means = random.normal(size=(len(parts), CLASSES))
     merger = Merger(parts, random.normal(size=CLASSES), means, "mean")
     accuracy = np.linspace(0, 1, 2 ** len(parts), dtype=np.float32)
-    return Model("b" * 64, InputSpec(*SHAPE), students, merger, accuracy)
+    return Model(name * 64, InputSpec(*SHAPE), students, merger, accuracy)
 
 
 def make_images(*values: int) -> NDArray[np.uint8]:
@@ -62,7 +64,9 @@ class Cluster:
         self.log += found
         for effect in found:
             if isinstance(effect, Assign):
-                self.assigned[effect.link] = effect.students
+                self.assigned[effect.link] = tuple(
+                    student for bundle, student in effect.students if bundle == self.model.bundle_id
+                )
             if isinstance(effect, SendWork):
                 self.works[effect.work] = effect
         return found
@@ -97,11 +101,17 @@ class Cluster:
         return links
 
     def predict(
-        self, *values: int, within: float | None = 1.0, strict: bool = False, bundle: str = ""
+        self,
+        *values: int,
+        within: float | None = 1.0,
+        strict: bool = False,
+        bundle: str = "",
+        policy: str = "",
     ) -> int:
         request = self.number()
         deadline = None if within is None else self.now + within
-        self.do(events.Predict(request, make_images(*(values or (7,))), deadline, strict, bundle))
+        chosen = Policy.parse(policy) if policy else None
+        self.do(events.Predict(request, make_images(*(values or (7,))), deadline, strict, bundle, chosen))
         return request
 
     def work(self) -> SendWork:
@@ -111,12 +121,28 @@ class Cluster:
     def answer(self, link: int, *students: int, work: SendWork | None = None) -> list[Effect]:
         """The device's partial logits for these students, or all that it was assigned."""
         work = work or self.work()
+        bundle = work.bundle_id
         found = []
         for student in students or self.assigned[link]:
             logits = compute(work.images, student)
-            event = events.Partial(link, self.model.bundle_id, work.work, student, logits)
+            event = events.Partial(link, bundle, work.work, student, logits)
             found += self.do(event)
         return found
+
+    def keep_busy(self, links: list[int], rounds: int = 20) -> None:
+        """Teach the core that these devices take 10 ms."""
+        for _ in range(rounds):
+            self.predict()
+            self.wait(0.01)
+            for link in links:
+                self.answer(link)
+
+    def state(self, link: int) -> State:
+        return next(
+            device.state
+            for device in self.core.status(self.now).devices
+            if device.facts.device_id == f"d{link}"
+        )
 
     def outcome(self, request: int) -> Answer | Refuse | None:
         outcomes = [e for e in self.log if isinstance(e, Answer | Refuse) and e.request == request]

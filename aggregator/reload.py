@@ -1,0 +1,32 @@
+"""Whether a bundle that devices load beside the one that they serve may take over."""
+
+from dataclasses import dataclass
+
+from aggregator.hosting import Hosting
+
+
+@dataclass(frozen=True, slots=True)
+class Reloading:
+    """The bundle that is being loaded, when patience ends, and what is wrong with it so far, by device."""
+
+    staged: Hosting
+    until: float
+    failures: dict[str, str]
+
+    def settled(self, now: float) -> bool:
+        """Whether there is nothing left to wait for."""
+        return now >= self.until or not any(place.loading for place in self.staged.places.values())
+
+    def objection(self, served: Hosting) -> str:
+        """Why the bundle may not take over from the one that is served; empty if it may."""
+        passed, before = len(self.staged.serving()), len(served.serving())
+        covered = self.staged.whole or not served.whole
+        if covered and passed >= before:
+            return ""
+        lacking = sorted(set(range(len(self.staged.model.students))) - self.staged.served())
+        numbers = ", ".join(map(str, lacking))
+        what = f"{passed} devices can serve it, and {before} serve now"
+        if lacking:
+            what += f"; nobody can serve {'student' if len(lacking) == 1 else 'students'} {numbers}"
+        reasons = "; ".join(f"{device}: {reason}" for device, reason in sorted(self.failures.items()))
+        return f"{what} ({reasons or 'not loaded in time, or no memory left'})"
