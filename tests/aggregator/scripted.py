@@ -49,7 +49,6 @@ class Device:
         self.stub = nonn_pb2_grpc.ClusterStub(channel)
         self.call = self.stub.Join()
         self.assigned: list[nonn_pb2.AssignedStudent] = []
-        self.bundle_id = ""
         self.works: asyncio.Queue[nonn_pb2.Work] = asyncio.Queue()
         self.answering = True
 
@@ -69,20 +68,23 @@ class Device:
                     await self.say(pong=nonn_pb2.Pong(sequence=message.ping.sequence))
                 case "assignment":
                     self.assigned = list(message.assignment.students)
-                    self.bundle_id = message.assignment.bundle_id
                     for student in self.assigned:
-                        await self.ready(student.student)
+                        await self.ready(student)
                 case "work":
                     self.works.put_nowait(message.work)
                     if self.answering:
                         await self.answer(message.work)
 
-    async def ready(self, student: int) -> None:
-        await self.say(ready=nonn_pb2.Ready(bundle_id=self.bundle_id, student=student, self_test_passed=True))
+    async def ready(self, student: nonn_pb2.AssignedStudent) -> None:
+        await self.say(
+            ready=nonn_pb2.Ready(
+                bundle_id=student.bundle_id, student=student.student, self_test_passed=True, speed=1.0
+            )
+        )
 
     async def answer(self, work: nonn_pb2.Work) -> None:
         images = tensors.decode(work.images, nonn_pb2.UINT8, 4)
-        for student in self.assigned:
+        for student in [s for s in self.assigned if s.bundle_id == work.bundle_id]:
             logits = tensors.encode(compute(images, student.student))
             partial = nonn_pb2.Partial(
                 bundle_id=work.bundle_id, work_id=work.work_id, student=student.student, logits=logits

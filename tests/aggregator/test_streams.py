@@ -40,8 +40,8 @@ def test_a_device_is_told_all_that_it_needs(bundle: Bundle) -> None:
             assert (welcome.protocol_version, welcome.window) == (PROTOCOL_VERSION, QUICK.window)
             assert welcome.ping_seconds == QUICK.ping
             assignment = (await device.call.read()).assignment
-            assert assignment.bundle_id == bundle.manifest.id
             (student,) = assignment.students
+            assert student.bundle_id == bundle.manifest.id
             entry = bundle.manifest.students[student.student]
             assert (student.part, student.sha256, student.bytes) == (entry.part, entry.sha256, entry.bytes)
             logits = tensors.decode(student.self_test_logits, nonn_pb2.FLOAT32, 2)
@@ -230,8 +230,7 @@ def test_a_device_that_reads_nothing_holds_up_no_one(
             deaf = Device(channel, "deaf", memory_bytes=ONE_STUDENT)
             await deaf.join()
             assigned = (await deaf.call.read()).assignment
-            deaf.bundle_id = assigned.bundle_id
-            await deaf.ready(assigned.students[0].student)
+            await deaf.ready(assigned.students[0])
             good = await cluster.device("good")
             await cluster.served(4)
             client = await cluster.client()

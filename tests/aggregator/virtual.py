@@ -51,7 +51,8 @@ class Cluster:
         self.core = Core(self.model, self.settings)
         self.now = 100.0
         self.log: list[Effect] = []
-        self.assigned: dict[int, tuple[int, ...]] = {}
+        self.assigned: dict[int, tuple[int, ...]] = {}  # of the first bundle
+        self.held: dict[int, tuple[tuple[str, int], ...]] = {}  # of all
         self.works: dict[int, SendWork] = {}
         self._next = 0
 
@@ -64,6 +65,7 @@ class Cluster:
         self.log += found
         for effect in found:
             if isinstance(effect, Assign):
+                self.held[effect.link] = effect.students
                 self.assigned[effect.link] = tuple(
                     student for bundle, student in effect.students if bundle == self.model.bundle_id
                 )
@@ -91,6 +93,15 @@ class Cluster:
     def ready(self, link: int, *students: int) -> list[Effect]:
         chosen = students or self.assigned[link]
         return [e for s in chosen for e in self.do(events.Ready(link, self.model.bundle_id, s, True))]
+
+    def load(self, link: int, bundle: str, error: str = "") -> list[Effect]:
+        """The device has loaded its students of the bundle, or none of them."""
+        chosen = [student for name, student in self.held[link] if name == bundle]
+        return [
+            effect
+            for student in chosen
+            for effect in self.do(events.Ready(link, bundle, student, not error, error))
+        ]
 
     def serve(self, devices: int) -> list[int]:
         """Devices that have joined, and serve what they were given."""
