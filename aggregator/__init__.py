@@ -6,8 +6,9 @@
 from aggregator.core import Core
 from aggregator.errors import ListenError, SettingsError
 from aggregator.model import Model
+from aggregator.policy import Policy
 from aggregator.server import Aggregator
 from aggregator.service import serve
 from aggregator.settings import Settings
 
-__all__ = ["Aggregator", "Core", "ListenError", "Model", "Settings", "SettingsError", "serve"]
+__all__ = ["Aggregator", "Core", "ListenError", "Model", "Policy", "Settings", "SettingsError", "serve"]

@@ -2,6 +2,7 @@
 
 from bundle.bundle import Bundle, SelfTest
 from bundle.errors import BundleError, InputError, NonnError, StorageError
+from bundle.folder import read_files
 from bundle.manifest import MAX_STUDENTS, FileEntry, InputSpec, Manifest, StudentEntry
 from bundle.merge import Fill, Merger
 from bundle.subsets import LossSummary, accuracy_by_lost, subset_accuracy, subset_mask, subset_members
@@ -25,6 +26,7 @@ __all__ = [
     "StudentEntry",
     "accuracy_by_lost",
     "check_target",
+    "read_files",
     "subset_accuracy",
     "subset_mask",
     "subset_members",

@@ -40,6 +40,12 @@ def read_folder(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     return manifest, files
 
 
+def read_files(folder: Path) -> tuple[bytes, dict[str, bytes]]:
+    """manifest.json as it is on disk, and the other files by their sha256; errors as in `read_folder`."""
+    manifest, files = read_folder(folder)
+    return _read_manifest_bytes(folder), {manifest.files[name].sha256: data for name, data in files.items()}
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Reads and checks manifest.json alone; errors as in `read_folder`."""
     data = _read_manifest_bytes(folder)

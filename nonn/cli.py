@@ -25,6 +25,7 @@ COMMANDS = (
     "device",
     "predict",
     "status",
+    "reload",
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 

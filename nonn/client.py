@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -9,13 +10,14 @@ import grpc
 from numpy.typing import ArrayLike
 
 from nonn.cluster_status import ClusterStatus
-from nonn.exchange import CHANNEL_OPTIONS, Answer, Ask, Exchange, check_deadline
+from nonn.exchange import CHANNEL_OPTIONS, Answer, Ask, Exchange, Reloaded, check_deadline
 from protos import nonn_pb2_grpc
 
-__all__ = ["Answer", "AsyncClient", "Client", "ClusterStatus"]
+__all__ = ["Answer", "AsyncClient", "Client", "ClusterStatus", "Reloaded"]
 
 T = TypeVar("T")
 DEADLINE = 2.0  # seconds
+RELOAD_DEADLINE = 120.0
 
 
 class Client:
@@ -36,17 +38,31 @@ class Client:
     def __init__(self, address: str, *, insecure: bool = False) -> None:
         self._exchange = Exchange(address, insecure=insecure)
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._stub = nonn_pb2_grpc.InferenceStub(self._channel)
+        self._calls = calls(self._channel)
 
     def predict(
-        self, images: ArrayLike, deadline: float = DEADLINE, *, strict: bool = False, bundle: str = ""
+        self,
+        images: ArrayLike,
+        deadline: float = DEADLINE,
+        *,
+        strict: bool = False,
+        bundle: str = "",
+        policy: str = "",
     ) -> Answer:
-        """strict: rather be refused than have students missing. bundle: refuse any other than this id."""
-        return self._drive(self._exchange.predict(images, strict, bundle), deadline)
+        """strict: rather be refused than have students missing. bundle: refuse any other than this id.
+
+        policy: `all` waits for every student, `covered` for one of each part, `quorum=N` for so many; the
+        aggregator's own when left out.
+        """
+        return self._drive(self._exchange.predict(images, strict, bundle, policy), deadline)
 
     def status(self, deadline: float = DEADLINE) -> ClusterStatus:
         """The cluster's bundle, students, devices and counts."""
         return self._drive(self._exchange.status(), deadline)
+
+    def reload(self, bundle: Path | str, deadline: float = RELOAD_DEADLINE) -> Reloaded:
+        """Have the cluster serve this bundle. RequestRefused when it went back to the one before."""
+        return self._drive(self._exchange.reload(Path(bundle)), deadline)
 
     def close(self) -> None:
         """End the connection; calls under way fail. Safe to call again."""
@@ -65,7 +81,7 @@ class Client:
         try:
             ask = next(steps)
             while True:
-                call = getattr(self._stub, ask.method)
+                call = self._calls[ask.method]
                 try:
                     response = call(ask.request, timeout=max(end - time.monotonic(), 0.0))
                 except grpc.RpcError as error:
@@ -88,14 +104,24 @@ class AsyncClient:
         self._channel: grpc.aio.Channel | None = None
 
     async def predict(
-        self, images: ArrayLike, deadline: float = DEADLINE, *, strict: bool = False, bundle: str = ""
+        self,
+        images: ArrayLike,
+        deadline: float = DEADLINE,
+        *,
+        strict: bool = False,
+        bundle: str = "",
+        policy: str = "",
     ) -> Answer:
-        """strict: rather be refused than have students missing. bundle: refuse any other than this id."""
-        return await self._drive(self._exchange.predict(images, strict, bundle), deadline)
+        """As `Client.predict`."""
+        return await self._drive(self._exchange.predict(images, strict, bundle, policy), deadline)
 
     async def status(self, deadline: float = DEADLINE) -> ClusterStatus:
         """The cluster's bundle, students, devices and counts."""
         return await self._drive(self._exchange.status(), deadline)
+
+    async def reload(self, bundle: Path | str, deadline: float = RELOAD_DEADLINE) -> Reloaded:
+        """As `Client.reload`."""
+        return await self._drive(self._exchange.reload(Path(bundle)), deadline)
 
     async def close(self) -> None:
         """End the connection; calls under way fail. Safe to call again."""
@@ -112,11 +138,11 @@ class AsyncClient:
 
     async def _drive(self, steps: Generator[Ask, Any, T], deadline: float) -> T:
         end = time.monotonic() + check_deadline(deadline)
-        stub = self._open()
+        methods = self._open()
         try:
             ask = next(steps)
             while True:
-                call = getattr(stub, ask.method)
+                call = methods[ask.method]
                 try:
                     response = await call(ask.request, timeout=max(end - time.monotonic(), 0.0))
                 except grpc.RpcError as error:
@@ -126,8 +152,14 @@ class AsyncClient:
             result: T = done.value
             return result
 
-    def _open(self) -> Any:
+    def _open(self) -> dict[str, Any]:
         if self._channel is None:  # not earlier: an aio channel belongs to the loop that runs when it is made
             self._channel = grpc.aio.insecure_channel(self._exchange.address, options=CHANNEL_OPTIONS)
-            self._stub = nonn_pb2_grpc.InferenceStub(self._channel)
-        return self._stub
+            self._calls = calls(self._channel)
+        return self._calls
+
+
+def calls(channel: Any) -> dict[str, Any]:
+    """By name, every method that an `Ask` may name."""
+    inference, operation = nonn_pb2_grpc.InferenceStub(channel), nonn_pb2_grpc.OperationStub(channel)
+    return {"Predict": inference.Predict, "Status": inference.Status, "Reload": operation.Reload}

@@ -17,7 +17,7 @@ class StudentStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """state: loading, serving, suspect, leaving or idle. assigned, serving: students.
+    """state: loading, serving, suspect, stalled, leaving or idle. assigned, serving: students.
 
     latency_seconds: smoothed, from work sent to partial logits received. speed: in billions of multiply-adds
     a second, 0 when unknown. error: the latest, or empty.
@@ -42,6 +42,7 @@ class DeviceStatus:
 class ClusterStatus:
     """expected_accuracy: of the students served right now. The counts are requests since the start, but for
     dropped_messages: late, duplicate, malformed or unknown ones from devices.
+    staged_bundle: id of the one that devices are loading beside the one that they serve, or empty.
     """
 
     bundle: str
@@ -57,6 +58,7 @@ class ClusterStatus:
     dropped_messages: int
     software_version: str
     uptime_seconds: float
+    staged_bundle: str
 
 
 def read_status(response: nonn_pb2.StatusResponse) -> ClusterStatus:
@@ -80,6 +82,7 @@ def read_status(response: nonn_pb2.StatusResponse) -> ClusterStatus:
         dropped_messages=response.dropped_messages,
         software_version=response.software_version,
         uptime_seconds=response.uptime_seconds,
+        staged_bundle=response.staged_bundle_id,
     )
 
 

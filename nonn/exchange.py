@@ -1,15 +1,16 @@
 """What a client and a cluster say to one another, without the saying: both clients drive these steps."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import grpc
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bundle import InputError, InputSpec
+from bundle import InputError, InputSpec, read_files
 from nonn.cluster_status import ClusterStatus, read_status
 from nonn.errors import ClusterUnreachable, NonnError, RequestRefused, UsageError
 from protos import REFUSED_KEY, endpoints, nonn_pb2, tensors
@@ -22,6 +23,10 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),  # an aggregator that is back is noticed soon
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
+
+
+# Bytes of a file that go in one message of an upload.
+_PIECE: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,10 +48,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The cluster serves `bundle` now instead of `previous` (their ids), with so many devices."""
+
+    bundle: str
+    previous: str
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One call that the driver makes; what comes back is sent into the steps."""
 
-    method: Literal["Predict", "Status"]
+    method: Literal["Predict", "Status", "Reload"]
     request: Any
 
 
@@ -70,7 +84,15 @@ class Exchange:
             raise self._nonsense(error) from None
         return self._known
 
-    def predict(self, images: ArrayLike, strict: bool, bundle: str) -> Generator[Ask, Any, Answer]:
+    def reload(self, bundle: Path) -> Generator[Ask, Any, Reloaded]:
+        """Send the whole bundle; it is verified before anything is sent."""
+        pieces = read_pieces(bundle)
+        response = yield Ask("Reload", pieces)
+        return Reloaded(response.bundle_id, response.previous_bundle_id, response.devices)
+
+    def predict(
+        self, images: ArrayLike, strict: bool, bundle: str, policy: str
+    ) -> Generator[Ask, Any, Answer]:
         """Ask for labels and shape once for each bundle; images are checked before they are sent."""
         array = as_uint8(images)
         known = self._known or (yield from self.status())
@@ -79,7 +101,9 @@ class Exchange:
         except InputError:
             known = yield from self.status()  # the cluster may serve another bundle by now
             batch = as_batch(array, known.input)
-        request = nonn_pb2.PredictRequest(images=tensors.encode(batch), strict=strict, bundle_id=bundle)
+        request = nonn_pb2.PredictRequest(
+            images=tensors.encode(batch), strict=strict, bundle_id=bundle, **read_policy(policy)
+        )
         response = yield Ask("Predict", request)
         if response.bundle_id != known.bundle:
             known = yield from self.status()
@@ -113,6 +137,31 @@ class Exchange:
 
     def _nonsense(self, error: ValueError) -> RequestRefused:
         return RequestRefused(f"{self.address} sent no valid answer: {error}", code="INTERNAL")
+
+
+def read_policy(text: str) -> dict[str, Any]:
+    """`all`, `covered`, `quorum=N` or nothing -> fields of a PredictRequest. Raises UsageError."""
+    kind, equals, number = text.partition("=")
+    if equals and kind == "quorum" and number.isascii() and number.isdecimal() and 0 < int(number) < 2**32:
+        return {"policy": nonn_pb2.QUORUM, "quorum": int(number)}
+    policies = {"": nonn_pb2.POLICY_UNSPECIFIED, "all": nonn_pb2.ALL, "covered": nonn_pb2.COVERED}
+    if text not in policies:
+        raise UsageError(f"the policy must be all, covered or quorum=N with N from 1 on, not {text!r}")
+    return {"policy": policies[text]}
+
+
+def read_pieces(path: Path) -> Iterator[nonn_pb2.ReloadRequest]:
+    """The messages of an upload. Raises BundleError or StorageError before the first."""
+    manifest, files = read_files(path)
+
+    def messages() -> Iterator[nonn_pb2.ReloadRequest]:
+        yield nonn_pb2.ReloadRequest(manifest=manifest)
+        for sha256, data in files.items():
+            for start in range(0, len(data), _PIECE):
+                piece = nonn_pb2.FilePiece(sha256=sha256, data=data[start : start + _PIECE])
+                yield nonn_pb2.ReloadRequest(piece=piece)
+
+    return messages()
 
 
 def check_deadline(seconds: float) -> float:

@@ -54,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="between pings; after three without a sign of life a device is suspect; default: %(default)s",
     )
+    parser.add_argument(
+        "--policy",
+        metavar="POLICY",
+        default="all",
+        help="when to answer: `all` (students that are served), `covered` (one student of each part), or "
+        "`quorum=N` (so many students); default: %(default)s",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def settings(args: argparse.Namespace) -> "Settings":
-    from aggregator import Settings
+    from aggregator import Policy, Settings
 
     return Settings(
         window=args.window,
@@ -84,6 +91,7 @@ def settings(args: argparse.Namespace) -> "Settings":
         default_deadline=args.deadline,
         ping=args.ping,
         heal=args.heal_after,
+        policy=Policy.parse(args.policy),
     )
 
 

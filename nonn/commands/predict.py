@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes shown; default: %(default)s",
     )
     parser.add_argument("--strict", action="store_true", help="rather be refused than have students missing")
+    parser.add_argument(
+        "--policy",
+        default="",
+        help="answer with `all` students, with one of each part (`covered`), or with `quorum=N`; "
+        "default: the aggregator's",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON list, one object for each image")
 
 
@@ -55,7 +61,9 @@ def _predict(client: "Client", args: argparse.Namespace) -> "Iterator[dict[str, 
     for path in args.images:
         images = load_images(path, status.input)
         for start in range(0, len(images), _BATCH):
-            answer = client.predict(images[start : start + _BATCH], args.deadline, strict=args.strict)
+            answer = client.predict(
+                images[start : start + _BATCH], args.deadline, strict=args.strict, policy=args.policy
+            )
             for offset in range(len(answer.logits)):
                 name = str(path) if len(images) == 1 else f"{path}[{start + offset}]"
                 yield {"image": name} | _read(answer, offset, status.labels, args.top)

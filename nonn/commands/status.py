@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HELP = "show a cluster's students and devices"
 
-_COLOURS = {"serving": "green", "suspect": "red", "leaving": "yellow", "loading": "yellow"}
+_COLOURS = {"serving": "green", "suspect": "red", "stalled": "red", "leaving": "yellow", "loading": "yellow"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,8 @@ def _show(status: "ClusterStatus") -> None:
     served = sum(1 for student in status.students if student.device_ids)
     accuracy = "nobody serves" if not served else f"expected accuracy {status.expected_accuracy:.1%}"
     console.print(f"{served} of {len(status.students)} students served: {accuracy}")
+    if status.staged_bundle:
+        console.print(f"bundle {status.staged_bundle[:12]} is being loaded")
     console.print(
         f"{status.answered} requests answered, {status.degraded} of them degraded; {status.refused} refused; "
         f"{status.dropped_messages} messages dropped",

@@ -17,8 +17,11 @@ def random_images(count: int, seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, *INPUT.shape), np.uint8)
 
 
-def write_small_bundle(path: Path, seed: int = 0) -> Bundle:
-    """Replicas of a part have nearly the same weights; labels are what all students together say."""
+def write_small_bundle(path: Path, seed: int = 0, self_test_error: float = 0.0) -> Bundle:
+    """Replicas of a part have nearly the same weights; labels are what all students together say.
+
+    self_test_error: how far off the students find their self-test.
+    """
     random = np.random.default_rng(seed)
     parts = [student % PARTS for student in range(STUDENTS)]
     shared = random.normal(size=(PARTS, 64, CLASSES)) / 64
@@ -48,7 +51,7 @@ def write_small_bundle(path: Path, seed: int = 0) -> Bundle:
             fill="ridge",
             accuracy=subset_accuracy(merger, partials, labels),
             validation_images=len(images),
-            self_test=SelfTest(images[:4], partials[:, :4]),
+            self_test=SelfTest(images[:4], partials[:, :4] + np.float32(self_test_error)),
             **merge,
         ),
     )
