@@ -29,6 +29,7 @@ class LocalCluster:
     Entering waits until every device serves and every student is served, for at most `start_seconds`; it
     raises ProcessEnded or TimeoutError when that does not come about. Device states and logs lie in `folder`:
     a temporary one unless given, which is removed at the end. `announce` is told how many more devices serve.
+    `aggregator_command` is run by `python -m`; it may do more than `nonn`, to be watched from outside.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class LocalCluster:
         devices: int,
         *,
         folder: Path | None = None,
+        aggregator_command: Sequence[str] = ("nonn",),
         aggregator_options: Sequence[str] = (),
         device_options: Sequence[str] = (),
         start_seconds: float = 60.0,
@@ -47,6 +49,7 @@ class LocalCluster:
         self._count = devices
         self._own_folder = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="nonn-cluster-")) if folder is None else folder
+        self._aggregator_command = tuple(aggregator_command)
         self._aggregator_options = tuple(aggregator_options)
         self._device_options = tuple(device_options)
         self._start_seconds = start_seconds
@@ -133,17 +136,18 @@ class LocalCluster:
 
     def _start_aggregator(self) -> None:
         arguments = ["aggregator", "--bundle", str(self.bundle), "--listen", self.address]
-        self._aggregator = self._start("aggregator", [*arguments, *self._aggregator_options])
+        command = [*self._aggregator_command, *arguments, *self._aggregator_options]
+        self._aggregator = self._start("aggregator", command)
         self.address = self._aggregator.wait_for_line("listening on ", self._start_seconds)
 
     def _start_device(self, index: int) -> NodeProcess:
         name = f"device-{index}"
-        arguments = ["device", "--aggregator", self.address, "--name", name]
-        return self._start(name, [*arguments, *self._device_options])
+        command = ["nonn", "device", "--aggregator", self.address, "--name", name]
+        return self._start(name, [*command, *self._device_options])
 
-    def _start(self, name: str, arguments: Sequence[str]) -> NodeProcess:
+    def _start(self, name: str, command: Sequence[str]) -> NodeProcess:
         environment = {"XDG_STATE_HOME": str(self.folder / "state")}
-        return NodeProcess(name, arguments, self.folder / f"{name}.log", environment)
+        return NodeProcess(name, command, self.folder / f"{name}.log", environment)
 
     def _complete(self, status: Status) -> bool:
         serving = sum(device.state == nonn_pb2.SERVING for device in status.devices)

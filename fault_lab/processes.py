@@ -19,17 +19,15 @@ class ProcessEnded(NonnError):
 
 
 class NodeProcess:
-    """`nonn ARGUMENTS` as a process of its own, tethered to this one; what it prints goes to `log`."""
+    """`python -m COMMAND` as a process of its own, tethered to this one; what it prints goes to `log`."""
 
-    def __init__(
-        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
         with log.open("ab") as output:
             self._offset = output.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fault_lab.tether", *arguments],
+                [sys.executable, "-m", "fault_lab.tether", *command],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

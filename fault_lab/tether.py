@@ -1,4 +1,4 @@
-"""Run `nonn` in a process that dies with the one that started it: `python -m fault_lab.tether device ...`.
+"""Run a module in a process that dies with its starter: `python -m fault_lab.tether nonn device ...`.
 
 Standard input is a pipe whose other end the starter holds. However the starter ends, SIGKILL included, its
 end of the pipe closes, and no process of a local cluster stays behind.
@@ -13,8 +13,8 @@ import threading
 
 def main() -> None:
     threading.Thread(target=_end_with_starter, name="tether", daemon=True).start()
-    sys.argv[0] = "nonn"
-    runpy.run_module("nonn", run_name="__main__", alter_sys=True)
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def _end_with_starter() -> None:
