@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-quick check protos bench clean
+.PHONY: help install demo test test-quick check protos bench bench-all clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,8 +37,19 @@ check: $(INSTALLED)  ## style, types, generated code
 protos: $(INSTALLED)  ## generate the code of the .proto file again
 	$(BIN)/python protos/generate.py
 
-bench: $(INSTALLED)  ## latency and throughput of a local cluster
-	$(BIN)/python benchmarks/serving.py
+bench: $(INSTALLED)  ## every benchmark, shortened to some minutes in all
+	$(BIN)/python -m benchmarks.fanout --fan-outs 1 8 64 --rounds 3 --scale 0.3
+	$(BIN)/python -m benchmarks.idle --rounds 3 --repeats 100
+	$(BIN)/python -m benchmarks.throughput --rounds 2 --images 768
+	$(BIN)/python -m benchmarks.recovery --kills 50 --rounds 2
+	$(BIN)/python -m benchmarks.soak --minutes 1
+
+bench-all: $(INSTALLED)  ## every benchmark at full length, two hours, into benchmarks/results
+	$(BIN)/python -m benchmarks.fanout --save fanout
+	$(BIN)/python -m benchmarks.idle --save idle
+	$(BIN)/python -m benchmarks.throughput --save throughput
+	$(BIN)/python -m benchmarks.recovery --save recovery
+	$(BIN)/python -m benchmarks.soak --minutes 60 --save soak
 
 clean:  ## remove the virtual environment and what builds leave
 	rm -rf $(VENV) build *.egg-info
