@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from aggregator import Core, Model, Settings, effects, events
 from aggregator.model import Student
+from aggregator.policy import Policy
 from bundle import InputSpec, Merger
 
 CLASSES = 3
@@ -24,12 +25,12 @@ GARBAGE = (
 )
 
 
-def model(parts: list[int]) -> Model:
+def model(parts: list[int], name: str = "bundle") -> Model:
     students = tuple(Student(i, part, str(i), memory_bytes=1, cost=1) for i, part in enumerate(parts))
     means = np.arange(len(parts) * CLASSES).reshape(len(parts), CLASSES)
     merger = Merger(parts, np.ones(CLASSES), means, "mean")
     accuracy = np.linspace(0, 1, 2 ** len(parts), dtype=np.float32)
-    return Model("bundle", INPUT, students, merger, accuracy)
+    return Model(name, INPUT, students, merger, accuracy)
 
 
 def partial(images: np.ndarray, student: int) -> np.ndarray:
@@ -41,8 +42,8 @@ class Scripted:
     """A device as it really behaves, but for when it does what."""
 
     def __init__(self) -> None:
-        self.hosted: frozenset[int] = frozenset()
-        self.loaded: set[int] = set()
+        self.hosted: frozenset[tuple[str, int]] = frozenset()  # of all bundles, as `loaded`
+        self.loaded: set[tuple[str, int]] = set()
         self.works: dict[int, tuple[effects.SendWork, float, set[int]]] = {}
 
     def owing(self, now: float) -> list[int]:
@@ -57,11 +58,17 @@ class CoreMachine(RuleBasedStateMachine):
     )
     def start(self, parts: list[int], heal: bool, devices: int) -> None:
         """Most of what matters happens in a cluster that serves, so begin with one."""
-        self.model = model(parts)
+        self.models = {"bundle": model(parts)}
         self.settings = Settings(
-            window=WINDOW, queue=QUEUE, max_batch=MAX_BATCH, heal=2.0 if heal else None, longest_deadline=20.0
+            window=WINDOW,
+            queue=QUEUE,
+            max_batch=MAX_BATCH,
+            heal=2.0 if heal else None,
+            longest_deadline=20.0,
+            reload=5.0,
         )
-        self.core = Core(self.model, self.settings)
+        self.core = Core(self.models["bundle"], self.settings)
+        self.reloading = ""
         self.now = 0.0
         self.number = 0
         self.draining = False
@@ -94,25 +101,40 @@ class CoreMachine(RuleBasedStateMachine):
                 case effects.SendWork():
                     self.check_work(effect)
                 case effects.Assign(link, students):
-                    students = tuple(student for _, student in students)
+                    assert len(set(students)) == len(students)
+                    self.check_kept(link, frozenset(students))
                     self.devices[link].hosted = frozenset(students)
                     self.devices[link].loaded &= set(students)
+                case effects.Reloaded(bundle) | effects.ReloadFailed(bundle):
+                    assert bundle == self.reloading
+                    assert self.core.model.bundle_id == bundle or isinstance(effect, effects.ReloadFailed)
+                    self.reloading = ""
                 case effects.CloseLink(link):
                     del self.devices[link]
                 case effects.Ping(link):
                     assert link in self.devices
 
+    def check_kept(self, link: int, students: frozenset[tuple[str, int]]) -> None:
+        """No device is told to drop what a work that it still has in time is for."""
+        device = self.devices[link]
+        for work, until, owed in device.works.values():
+            for student in owed if self.now < until else ():
+                assert (work.bundle_id, student) in students or (work.bundle_id, student) not in device.loaded
+
     def check_answer(self, answer: effects.Answer) -> None:
         request, deadline = self.open.pop(answer.request)
         assert self.now < deadline
         assert not (request.strict and answer.missing)
-        everyone = tuple(range(len(self.model.students)))
+        model = self.models[answer.bundle_id]
+        everyone = tuple(range(len(model.students)))
         assert tuple(sorted((*answer.answered, *answer.missing))) == everyone
         work = next(w for w in reversed(self.works) if np.isin(request.images, w.images).all())
+        assert answer.bundle_id == work.bundle_id
+        assert request.bundle_id in ("", work.bundle_id)
         assert set(answer.answered) == self.delivered[work.work]
-        expected = self.model.merger.merge({s: partial(request.images, s) for s in answer.answered})
+        expected = model.merger.merge({s: partial(request.images, s) for s in answer.answered})
         np.testing.assert_allclose(answer.logits, expected, rtol=1e-5)
-        assert answer.expected_accuracy == float(self.model.accuracy[sum(1 << s for s in answer.answered)])
+        assert answer.expected_accuracy == float(model.accuracy[sum(1 << s for s in answer.answered)])
 
     def check_work(self, work: effects.SendWork) -> None:
         assert len(work.links) == len(set(work.links)) > 0
@@ -122,8 +144,9 @@ class CoreMachine(RuleBasedStateMachine):
         self.delivered[work.work] = set()
         for link in work.links:
             device = self.devices[link]
-            assert device.loaded
-            device.works[work.work] = (work, self.now + work.budget, set(device.loaded))
+            loaded = {student for bundle, student in device.loaded if bundle == work.bundle_id}
+            assert loaded
+            device.works[work.work] = (work, self.now + work.budget, loaded)
             assert len(device.owing(self.now)) <= WINDOW
 
     def pick(self, data: st.DataObject) -> int:
@@ -150,14 +173,16 @@ class CoreMachine(RuleBasedStateMachine):
     def load(self, data: st.DataObject, passed: bool) -> None:
         link = self.pick(data)
         device = self.devices[link]
-        student = data.draw(st.integers(0, len(self.model.students)))
-        if passed and student in device.hosted:
-            device.loaded.add(student)
+        bundle = data.draw(st.sampled_from(sorted(self.models)))
+        student = data.draw(st.integers(0, 5))
+        if passed and (bundle, student) in device.hosted:
+            device.loaded.add((bundle, student))
         elif not passed:
-            device.loaded.discard(student)
-            for _, _, owed in device.works.values():
-                owed.discard(student)
-        self.do(events.Ready(link, "bundle", student, passed, "" if passed else "self-test"))
+            device.loaded.discard((bundle, student))
+            for work, _, owed in device.works.values():
+                if work.bundle_id == bundle:
+                    owed.discard(student)
+        self.do(events.Ready(link, bundle, student, passed, "" if passed else "self-test"))
 
     @precondition(lambda self: self.devices)
     @rule(data=st.data())
@@ -165,32 +190,51 @@ class CoreMachine(RuleBasedStateMachine):
         self.load_all(self.pick(data))
 
     def load_all(self, link: int) -> None:
-        for student in sorted(self.devices[link].hosted):
-            if student in self.devices[link].hosted:
-                self.devices[link].loaded.add(student)
-            self.do(events.Ready(link, "bundle", student, True))
+        for bundle, student in sorted(self.devices[link].hosted):
+            if (bundle, student) in self.devices[link].hosted:
+                self.devices[link].loaded.add((bundle, student))
+            self.do(events.Ready(link, bundle, student, True))
+
+    @precondition(lambda self: not self.reloading)
+    @rule(
+        parts=st.sampled_from([[0], [0, 1], [0, 1, 0, 1]]), name=st.sampled_from(["bundle", "other", "third"])
+    )
+    def reload(self, parts: list[int], name: str) -> None:
+        """Whether there is a bundle to come back to is up to the core."""
+        self.models.setdefault(name, model(parts, name))
+        self.reloading = name
+        served = self.core.model.bundle_id
+        self.do(events.Reload(self.models[name]))
+        assert name != served or not self.reloading
+
+    @precondition(lambda self: self.reloading)
+    @rule()
+    def all_load_the_new_bundle(self) -> None:
+        for link in sorted(self.devices):
+            self.load_all(link)
 
     @rule(
         counts=st.lists(st.integers(1, MAX_BATCH), min_size=1, max_size=6),
         within=st.none() | SECONDS,
         strict=st.booleans(),
+        policy=st.sampled_from([None, "covered", "quorum=1", "quorum=3"]),
     )
-    def predict(self, counts: list[int], within: float | None, strict: bool) -> None:
+    def predict(self, counts: list[int], within: float | None, strict: bool, policy: str | None) -> None:
         for count in counts:
-            self.predict_one(count, within, strict)
+            self.predict_one(count, within, strict, policy and Policy.parse(policy))
 
-    def predict_one(self, count: int, within: float | None, strict: bool) -> None:
+    def predict_one(self, count: int, within: float | None, strict: bool, policy: Policy | None) -> None:
         """Every image is told apart from those of all other open requests."""
         images = (np.arange(self.images, self.images + count) % 256).astype(np.uint8).reshape(count, 1, 1, 1)
         self.images += count
         deadline = None if within is None else self.now + within
-        request = events.Predict(self.next_number(), images, deadline, strict)
+        request = events.Predict(self.next_number(), images, deadline, strict, policy=policy)
         longest = self.now + self.settings.default_deadline
         self.open[request.request] = (request, longest if deadline is None else deadline)
         self.do(request)
         assert not (self.draining and request.request in self.open)
 
-    @rule(count=st.sampled_from([0, MAX_BATCH + 1]), bundle=st.sampled_from(["", "other"]))
+    @rule(count=st.sampled_from([0, MAX_BATCH + 1]), bundle=st.sampled_from(["", "absent"]))
     def predict_nonsense(self, count: int, bundle: str) -> None:
         request = events.Predict(
             self.next_number(), np.zeros((count, 1, 1, 1), np.uint8), None, False, bundle
@@ -212,12 +256,12 @@ class CoreMachine(RuleBasedStateMachine):
         choices = [(link, work) for link, device in self.devices.items() for work in device.works]
         link, number = data.draw(st.sampled_from(choices))
         work, _, owed = self.devices[link].works[number]
-        students = sorted(owed) if share != "again" else range(len(self.model.students))
+        students = sorted(owed) if share != "again" else range(5)
         for student in students if share != "one" else students[:1]:
             if student in owed:
                 owed.discard(student)
                 self.delivered[work.work].add(student)
-            self.do(events.Partial(link, "bundle", work.work, student, partial(work.images, student)))
+            self.do(events.Partial(link, work.bundle_id, work.work, student, partial(work.images, student)))
 
     @precondition(lambda self: any(device.works for device in self.devices.values()))
     @rule(data=st.data())
@@ -229,10 +273,10 @@ class CoreMachine(RuleBasedStateMachine):
             work, _, owed = self.devices[link].works.pop(oldest)
             for student in sorted(owed):
                 self.delivered[oldest].add(student)
-                self.do(events.Partial(link, "bundle", oldest, student, partial(work.images, student)))
+                self.do(events.Partial(link, work.bundle_id, oldest, student, partial(work.images, student)))
 
     @precondition(lambda self: any(device.works for device in self.devices.values()))
-    @rule(data=st.data(), logits=st.sampled_from(GARBAGE), bundle=st.sampled_from(["bundle", "other"]))
+    @rule(data=st.data(), logits=st.sampled_from(GARBAGE), bundle=st.sampled_from(["bundle", "absent"]))
     def answer_nonsense(self, data: st.DataObject, logits: np.ndarray | None, bundle: str) -> None:
         choices = [(link, work) for link, device in self.devices.items() for work in device.works]
         link, number = data.draw(st.sampled_from(choices))
@@ -312,14 +356,15 @@ class CoreMachine(RuleBasedStateMachine):
         status = self.core.status(self.now)
         assert {device.facts.device_id for device in status.devices} == {self.names[n] for n in self.devices}
         for device, link in zip(status.devices, self.devices, strict=True):
-            assert set(device.assigned) <= self.devices[link].hosted
-            assert set(device.serving) <= self.devices[link].loaded
+            bundle = self.core.model.bundle_id
+            assert {(bundle, student) for student in device.assigned} <= self.devices[link].hosted
+            assert {(bundle, student) for student in device.serving} <= self.devices[link].loaded
 
     def teardown(self) -> None:
         """Left alone, every request ends by its deadline."""
         if not hasattr(self, "core"):
             return
-        while self.open:
+        while self.open or self.reloading:
             due = self.core.next_wakeup()
             assert due is not None
             self.now = due
@@ -327,14 +372,25 @@ class CoreMachine(RuleBasedStateMachine):
         assert self.core.idle
 
 
+# Explaining a failure traces every line, and takes minutes here.
+PHASES = [phase for phase in Phase if phase is not Phase.explain]
+
 TestCore = CoreMachine.TestCase
 TestCore.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    phases=PHASES,
+    suppress_health_check=list(HealthCheck),
 )
 
 
 @pytest.mark.slow
 class TestCoreLonger(CoreMachine.TestCase):
     settings = settings(
-        max_examples=200, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=200,
+        stateful_step_count=60,
+        deadline=None,
+        phases=PHASES,
+        suppress_health_check=list(HealthCheck),
     )
