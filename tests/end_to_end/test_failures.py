@@ -131,7 +131,8 @@ def test_two_devices_carry_all_students(bundle: Bundle, offline: Offline) -> Non
         answer = client.predict(IMAGES, deadline=10, strict=True)
         offline.check(answer, IMAGES)
         hosted = [len(device.serving) for device in cluster.status().devices]
-    assert sorted(hosted) == [4, 4]
+    assert sum(hosted) == 8
+    assert min(hosted) >= 1, "how many each has depends on the speeds that they measured"
 
 
 def test_asked_to_stop_everyone_ends_in_good_order(cluster: LocalCluster) -> None:
