@@ -40,12 +40,11 @@ def place(
     students[i].index is i. due: orphans that need not wait for a device without students any longer.
     """
     plan = _Plan(students, hosts)
+    plan.trim()
     for host in hosts:
         if not plan.held[host.device_id]:
             plan.fill(host)
     plan.adopt(student for student in due if not plan.holders[student])
-    for host in hosts:
-        plan.trim(host)
     return {device: frozenset(held) for device, held in plan.held.items()}
 
 
@@ -85,33 +84,55 @@ class _Plan:
             movable = {s: load for s, load in self._movable().items() if self._fits(host, s)}
 
     def adopt(self, orphans: Iterable[int]) -> None:
-        """Give each orphan to the device that then has least to do, where any has room."""
+        """Give each orphan to the device that then has least to do, where any has room or can make some."""
         waiting = set(orphans)
         while waiting:
             student = min(waiting, key=lambda s: (self._covered(s), s))
             waiting.remove(student)
             able = [host for host in self.hosts if self._fits(host, student)]
+            if not able:
+                able = [h for h in self.hosts if self._fits(h, student, without=self._spare(h))]
             if able:
-                self._give(min(able, key=lambda host: self._load(host, student)), student)
+                chosen = min(able, key=lambda host: self._load(host, student))
+                self._make_room(chosen, student)
+                self._give(chosen, student)
 
-    def trim(self, host: Host) -> None:
-        """Take from a device with several students those that another device serves too."""
-        held = self.held[host.device_id]
-        for student in sorted(held):
-            if len(held) > 1 and self._served_elsewhere(host, student):
-                held.remove(student)
+    def trim(self) -> None:
+        """Take from the busiest host of each student, if it has several, what another one serves too."""
+        for student in range(len(self.students)):
+            hosts = [host for host in self.hosts if student in self.held[host.device_id]]
+            while several := [host for host in hosts if len(self.held[host.device_id]) > 1]:
+                busiest = max(several, key=self._burden)
+                if not any(student in host.serving for host in hosts if host is not busiest):
+                    break
+                hosts.remove(busiest)
+                self.held[busiest.device_id].remove(student)
                 self.holders[student] -= 1
 
     def _give(self, host: Host, student: int) -> None:
         self.held[host.device_id].add(student)
         self.holders[student] += 1
 
-    def _fits(self, host: Host, student: int) -> bool:
+    def _make_room(self, host: Host, student: int) -> None:
+        for spare in sorted(self._spare(host)):
+            if not self._fits(host, student):
+                self.held[host.device_id].remove(spare)
+                self.holders[spare] -= 1
+
+    def _spare(self, host: Host) -> frozenset[int]:
+        """Students that another device serves as well."""
+        others = [other for other in self.hosts if other is not host]
+        return frozenset(
+            student
+            for student in self.held[host.device_id]
+            if any(student in o.serving and student in self.held[o.device_id] for o in others)
+        )
+
+    def _fits(self, host: Host, student: int, without: Collection[int] = ()) -> bool:
         held = self.held[host.device_id]
         if student in held or student in host.refused:
             return False
-        staying = [s for s in held if not self._served_elsewhere(host, s)]  # `trim` takes the others
-        needed = sum(self.students[s].memory_bytes for s in (*staying, student))
+        needed = sum(self.students[s].memory_bytes for s in (*(held - set(without)), student))
         return host.memory_bytes == 0 or needed <= host.memory_bytes
 
     def _movable(self) -> dict[int, tuple[float, int]]:
@@ -136,6 +157,10 @@ class _Plan:
         students = [*self._sole(host), *extra]
         return sum(self.students[s].cost for s in students) / (host.speed or 1.0), len(students)
 
+    def _burden(self, host: Host) -> float:
+        """Time that an image takes for all that the device holds."""
+        return sum(self.students[s].cost for s in self.held[host.device_id]) / (host.speed or 1.0)
+
     def _covered(self, student: int) -> bool:
         part = self.students[student].part
         return any(other.part == part and self.holders[other.index] for other in self.students)
@@ -145,10 +170,3 @@ class _Plan:
         part = self.students[student].part
         hosts = sum(self.holders[other.index] for other in self.students if other.part == part)
         return hosts, self.holders[student]
-
-    def _served_elsewhere(self, host: Host, student: int) -> bool:
-        return any(
-            student in other.serving and student in self.held[other.device_id]
-            for other in self.hosts
-            if other is not host
-        )
