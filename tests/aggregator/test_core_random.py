@@ -1,5 +1,7 @@
 """Whatever happens, in whatever order, the core keeps its promises: hypothesis drives it on virtual time."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from aggregator import Core, Model, Settings, effects, events
+from aggregator.core import MOST_FAULTS
 from aggregator.model import Student
 from aggregator.policy import Policy
 from bundle import InputSpec, Merger
@@ -45,6 +48,7 @@ class Scripted:
         self.hosted: frozenset[tuple[str, int]] = frozenset()  # of all bundles, as `loaded`
         self.loaded: set[tuple[str, int]] = set()
         self.works: dict[int, tuple[effects.SendWork, float, set[int]]] = {}
+        self.faults: Counter[tuple[str, int]] = Counter()
 
     def owing(self, now: float) -> list[int]:
         return [work for work, (_, until, owed) in self.works.items() if owed and now < until]
@@ -115,11 +119,11 @@ class CoreMachine(RuleBasedStateMachine):
                     assert link in self.devices
 
     def check_kept(self, link: int, students: frozenset[tuple[str, int]]) -> None:
-        """No device is told to drop what a work that it still has in time is for."""
+        """No device is told to drop what a work that it still has in time is for, unless it gets it wrong."""
         device = self.devices[link]
         for work, until, owed in device.works.values():
-            for student in owed if self.now < until else ():
-                assert (work.bundle_id, student) in students or (work.bundle_id, student) not in device.loaded
+            needed = {(work.bundle_id, student) for student in owed if self.now < until} & device.loaded
+            assert all(device.faults[student] >= MOST_FAULTS for student in needed - students)
 
     def check_answer(self, answer: effects.Answer) -> None:
         request, deadline = self.open.pop(answer.request)
@@ -283,6 +287,7 @@ class CoreMachine(RuleBasedStateMachine):
         work, _, owed = self.devices[link].works[number]
         student = data.draw(st.sampled_from([*sorted(owed), 2**32 - 1]))
         owed.discard(student)
+        self.devices[link].faults[work.bundle_id, student] += 1
         self.do(events.Partial(link, bundle, work.work, student, logits))
 
     @precondition(lambda self: self.devices)
@@ -293,8 +298,10 @@ class CoreMachine(RuleBasedStateMachine):
         work = data.draw(st.sampled_from([0, *device.works]))
         student = None if whole else data.draw(st.integers(0, 5))
         if work in device.works:
-            owed = device.works[work][2]
-            owed.difference_update(set(owed) if student is None else {student})
+            message, _, owed = device.works[work]
+            refused = set(owed) if student is None else {student}
+            device.faults.update((message.bundle_id, one) for one in refused)
+            owed -= refused
         self.do(events.Refusal(link, work, student, "OVERLOADED: ?"))
 
     @precondition(lambda self: self.devices)
