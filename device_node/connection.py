@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import time
 from concurrent.futures import Executor
 from typing import Final
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from device_node.errors import ProtocolMismatch
+from device_node.errors import ProtocolMismatch, one_line
 from device_node.hosting import Hosting
+from device_node.pulse import BEAT_SECONDS, Pulse
 from device_node.worker import Worker
 from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc
 
@@ -17,8 +19,8 @@ CONNECT_SECONDS: Final = 5.0  # until the Welcome
 SILENT_PINGS: Final = 5  # so many ping periods without a message, and the aggregator counts as lost
 DRAIN_SECONDS: Final = 5.0  # to finish the work in hand
 FAREWELL_SECONDS: Final = 1.0  # for the aggregator to close the stream after Leaving
-_OUTGOING: Final = 256  # messages; more wait for the aggregator to read
 _MOST_WINDOW: Final = 256
+_SHORTEST_PING, _LONGEST_PING = 0.02, 60.0  # seconds
 
 # Whether the other side lives is decided by its pings, so HTTP/2 keepalive stays off. A proxy meant for the
 # web would break a cluster. Subchannels of its own let a channel try at once, not in gRPC's own back-off.
@@ -32,11 +34,11 @@ CHANNEL_OPTIONS: Final = (
 
 
 class ConnectionEnded(Exception):
-    """The stream is over; str() says why. `left` when the device itself has said good-bye."""
+    """The stream is over; str() says why. displaced: a device of the same id has joined after this one."""
 
-    def __init__(self, reason: str, *, left: bool = False) -> None:
-        super().__init__(reason)
-        self.left = left
+    def __init__(self, reason: str, *, displaced: bool = False) -> None:
+        super().__init__(one_line(reason))
+        self.displaced = displaced
 
 
 class Connection:
@@ -50,8 +52,10 @@ class Connection:
         self._address = address
         self._hello = hello
         self._hosting = hosting
-        self._outgoing: asyncio.Queue[nonn_pb2.DeviceMessage] = asyncio.Queue(_OUTGOING)
-        self._worker = Worker(hosting, executor, self._outgoing.put)
+        self._worker = Worker(hosting, executor, self._send)
+        self._writing = asyncio.Lock()
+        self._pulse = Pulse()
+        self._heard = time.monotonic()
         self._silence = CONNECT_SECONDS
         self._loading: asyncio.Task[None] | None = None
 
@@ -64,8 +68,8 @@ class Connection:
             self._call = self._stub.Join()
             try:
                 async with asyncio.TaskGroup() as self._tasks:
-                    self._tasks.create_task(self._write())
                     self._tasks.create_task(self._read())
+                    self._tasks.create_task(self._watch())
                     self._tasks.create_task(self._worker.run())
                     self._tasks.create_task(self._leave_when(stop))
             except* (ConnectionEnded, ProtocolMismatch) as group:
@@ -77,66 +81,70 @@ class Connection:
 
     # ---- the two directions
 
-    async def _write(self) -> None:
-        self._outgoing.put_nowait(nonn_pb2.DeviceMessage(hello=self._hello))
+    async def _send(self, message: nonn_pb2.DeviceMessage) -> None:
+        """Returns once gRPC has taken it, which it does not while the aggregator does not read."""
         # A stream that has ended makes writing fail in one of these ways; the reader is told the reason.
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            while True:
-                message = await self._outgoing.get()
+            async with self._writing:
                 await self._call.write(message)
-                self._outgoing.task_done()
 
     async def _read(self) -> None:
+        await self._send(nonn_pb2.DeviceMessage(hello=self._hello))
         try:
-            while True:
-                async with asyncio.timeout(self._silence):
-                    message = await self._call.read()
-                    if message is grpc.aio.EOF:
-                        raise self._end("the aggregator closed the stream")
-                    await self._handle(message)
-        except TimeoutError:
-            raise self._end(f"not a word from it for {self._silence:g} s") from None
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                received = self._pulse.received()
+                await self._handle(message, received)
+                self._heard = time.monotonic()
         except DecodeError:
-            raise self._end("it sent something that is no message of this protocol") from None
+            raise ConnectionEnded("it sent something that is no message of this protocol") from None
         except grpc.aio.AioRpcError as error:
-            raise self._explain(error) from None
+            raise _explain(error) from None
+        raise ConnectionEnded("the aggregator closed the stream")
 
-    async def _handle(self, message: nonn_pb2.AggregatorMessage) -> None:
+    async def _handle(self, message: nonn_pb2.AggregatorMessage, received: float) -> None:
         kind = message.WhichOneof("kind")
         if kind == "welcome":
             self._welcome(message.welcome)
         elif not self.welcomed.is_set():
-            raise self._end("it did not begin with a Welcome: is that a NoNN aggregator?")
+            raise ConnectionEnded("it did not begin with a Welcome: is that a NoNN aggregator?")
         elif kind == "work":
-            await self._worker.offer(message.work)
+            await self._worker.offer(message.work, received)
         elif kind == "ping":
-            await self._outgoing.put(
-                nonn_pb2.DeviceMessage(pong=nonn_pb2.Pong(sequence=message.ping.sequence))
-            )
+            await self._send(nonn_pb2.DeviceMessage(pong=nonn_pb2.Pong(sequence=message.ping.sequence)))
         elif kind == "assignment":
             self._assign(message.assignment)
         elif kind == "drain":
             self._tasks.create_task(self._leave(message.drain.reason or "drained by the aggregator"))
 
+    async def _watch(self) -> None:
+        """End the stream when the aggregator is silent for too long."""
+        while True:
+            await asyncio.sleep(min(BEAT_SECONDS, self._silence / 2))
+            now = time.monotonic()
+            if self._pulse.beat():
+                self._heard = now  # what it said meanwhile has yet to be read
+            elif now - self._heard > self._silence:
+                raise ConnectionEnded(f"not a word from it for {self._silence:g} s")
+
     def _welcome(self, welcome: nonn_pb2.Welcome) -> None:
         if welcome.protocol_version != PROTOCOL_VERSION:
             raise _mismatch(f"it speaks version {welcome.protocol_version}")
-        self._silence = SILENT_PINGS * min(max(welcome.ping_seconds, 0.02), 60.0)
+        self._silence = longest_silence(welcome.ping_seconds)
         self._worker.window = min(max(welcome.window, 1), _MOST_WINDOW)
         self.welcomed.set()
 
     def _assign(self, assignment: nonn_pb2.Assignment) -> None:
-        wanted = self._hosting.assign(assignment)
+        overtaken = self._hosting.assign(assignment)
         if self._loading is not None and not self._loading.done():
-            if wanted:
-                return  # what is half fetched is not fetched again
+            if not overtaken:  # what is half fetched is not fetched again
+                return
             self._loading.cancel()
         self._loading = self._tasks.create_task(self._load())
 
     async def _load(self) -> None:
         while (assigned := self._hosting.next_due()) is not None:
             ready = await self._hosting.make_ready(assigned, self._stub)
-            await self._outgoing.put(nonn_pb2.DeviceMessage(ready=ready))
+            await self._send(nonn_pb2.DeviceMessage(ready=ready))
 
     # ---- the end
 
@@ -152,28 +160,34 @@ class Connection:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await self._worker.finished()
-            await self._outgoing.put(nonn_pb2.DeviceMessage(leaving=nonn_pb2.Leaving(reason=reason)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FAREWELL_SECONDS):
-                    await self._outgoing.join()
+                    await self._send(nonn_pb2.DeviceMessage(leaving=nonn_pb2.Leaving(reason=reason)))
                     await self._call.done_writing()
                     await self._call.code()  # the reader sees the end as well, and may be first to say so
-        raise self._end(reason)
+        raise ConnectionEnded(reason)
 
-    def _end(self, reason: str) -> ConnectionEnded:
-        return ConnectionEnded(reason, left=not self._worker.accepting)
 
-    def _explain(self, error: grpc.aio.AioRpcError) -> Exception:
-        details = error.details() or ""
-        if error.code() is grpc.StatusCode.FAILED_PRECONDITION and "version" in details:
-            return _mismatch(details)
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return self._end(details.rpartition(": ")[2] or "the connection broke")
-        return self._end(f"{error.code().name}: {details}")
+def longest_silence(ping_seconds: float) -> float:
+    """Seconds without a message until an aggregator that pings so often counts as lost."""
+    period = ping_seconds if ping_seconds > 0 else _LONGEST_PING  # 0 and NaN are no period
+    return SILENT_PINGS * min(max(period, _SHORTEST_PING), _LONGEST_PING)
+
+
+def _explain(error: grpc.aio.AioRpcError) -> Exception:
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.ABORTED:
+        return ConnectionEnded(details, displaced=True)
+    if error.code() is grpc.StatusCode.FAILED_PRECONDITION and "version" in details:
+        return _mismatch(details)
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return ConnectionEnded(details.rpartition(": ")[2].rstrip("]") or "the connection broke")
+    return ConnectionEnded(f"{error.code().name}: {details}")
 
 
 def _mismatch(details: str) -> ProtocolMismatch:
     return ProtocolMismatch(
-        f"this device speaks protocol version {PROTOCOL_VERSION}, the aggregator does not ({details}): "
+        f"this device speaks protocol version {PROTOCOL_VERSION}, the aggregator does not "
+        f"({one_line(details)}): "
         "install the same version of nonn on both"
     )

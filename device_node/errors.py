@@ -5,6 +5,11 @@ from typing import ClassVar
 from bundle.errors import NonnError
 
 
+def one_line(text: str) -> str:
+    """What someone else wrote, fit for a log line."""
+    return "".join(char if char.isprintable() else " " for char in text[:300])
+
+
 class SettingsError(NonnError):
     """A setting that makes no sense, such as an address without a port."""
 
@@ -29,3 +34,7 @@ class StudentUnusable(NonnError):
 
 class WorkRefused(NonnError):
     """Images that the student does not take. Answered with a Refusal, never fatal."""
+
+
+class BudgetPassed(NonnError):
+    """Work whose time is over. Answered with a Refusal, never fatal."""

@@ -11,7 +11,8 @@ from device_node.errors import StudentUnusable
 from protos import nonn_pb2
 
 MAX_STUDENT_BYTES: Final = 256 * 1024 * 1024
-_CHUNK_SECONDS: Final = 15.0  # an aggregator that sends nothing for so long will not send the rest either
+_STALL_SECONDS: Final = 15.0  # an aggregator that sends nothing for so long will not send the rest either
+_SLOWEST: Final = 8_000  # bytes a second; slower ones are not waited for, however steadily they trickle
 
 
 async def fetch_student(stub: Any, digest: str, size: int) -> bytes:
@@ -22,9 +23,10 @@ async def fetch_student(stub: Any, digest: str, size: int) -> bytes:
         raise StudentUnusable(f"a student of {size} bytes; a device takes 1 to {MAX_STUDENT_BYTES}")
     call = stub.FetchStudent(nonn_pb2.FetchStudentRequest(sha256=digest))
     try:
-        data = await _read_chunks(call, size)
+        async with asyncio.timeout(_STALL_SECONDS + size / _SLOWEST):
+            data = await _read_chunks(call, size)
     except TimeoutError:
-        raise StudentUnusable(f"fetching it stalled for {_CHUNK_SECONDS:g} s") from None
+        raise StudentUnusable("fetching it stalled, or would take too long") from None
     except grpc.aio.AioRpcError as error:
         raise StudentUnusable(f"cannot fetch it: {error.code().name}: {error.details()}") from error
     finally:
@@ -40,7 +42,7 @@ async def _read_chunks(call: Any, size: int) -> bytes:
     chunks: list[bytes] = []
     received = 0
     while received <= size:
-        async with asyncio.timeout(_CHUNK_SECONDS):
+        async with asyncio.timeout(_STALL_SECONDS):
             chunk = await call.read()
         if chunk is grpc.aio.EOF:
             break

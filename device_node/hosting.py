@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bundle.errors import StorageError
 from device_node.cache import StudentCache, is_digest
-from device_node.errors import StudentUnusable
+from device_node.errors import StudentUnusable, one_line
 from device_node.fetch import fetch_student
 from device_node.state import StateFolder
 from device_node.students import Student
@@ -15,7 +15,8 @@ from protos import nonn_pb2, tensors
 
 log = logging.getLogger(__name__)
 
-MOST_STUDENTS: Final = 256  # of one assignment
+MOST_STUDENTS: Final = 256  # served at once
+MOST_TEST_IMAGES: Final = 256
 
 
 class Hosting:
@@ -39,7 +40,7 @@ class Hosting:
     def assign(self, assignment: nonn_pb2.Assignment) -> bool:
         """Drop what is not named; `next_due` gives what is.
 
-        Returns whether the student that is being made ready at this moment is still wanted.
+        Returns whether a student is being made ready at this moment that is not wanted any longer.
         """
         named = {(each.bundle_id, each.student): each for each in assignment.students}
         kept: dict[str, dict[int, Student]] = {}
@@ -53,11 +54,11 @@ class Hosting:
         self._cache.touch(digests)
         making = self._making
         wanted = making is not None and named.get((making.bundle_id, making.student)) == making
-        due = [each for each in named.values() if not (wanted and each == making)]
+        due = [each for each in named.values() if not wanted or each != making]
         self._due = sorted(
             due, key=lambda each: (self._served(each) is None, each.sha256 not in self._loaded)
         )
-        return wanted
+        return making is not None and not wanted
 
     def next_due(self) -> nonn_pb2.AssignedStudent | None:
         """The next student to make ready: those that are served already first, then those that are loaded."""
@@ -71,8 +72,8 @@ class Hosting:
         try:
             student = self._served(assigned) or await self._prove(assigned, stub)
         except StudentUnusable as error:
-            log.warning("student %d is not served: %s", assigned.student, error)
-            ready.error = str(error)
+            ready.error = one_line(str(error))
+            log.warning("student %d is not served: %s", assigned.student, ready.error)
             return ready
         finally:
             if self._making is assigned:  # and not the one after an assignment that overtook this one
@@ -95,7 +96,7 @@ class Hosting:
         await asyncio.to_thread(_self_test, student, assigned)
         self._loaded[assigned.sha256] = student
         await asyncio.to_thread(self._keep_speed, student.speed(assigned.multiply_adds))
-        log.info("serving student %d of bundle %s", assigned.student, assigned.bundle_id[:12])
+        log.info("serving student %d of bundle %s", assigned.student, one_line(assigned.bundle_id[:12]))
         return student
 
     def _check_room(self, assigned: nonn_pb2.AssignedStudent) -> None:
@@ -132,7 +133,8 @@ class Hosting:
     def _note_dropped(self, kept: dict[str, dict[int, Student]]) -> None:
         for bundle_id, students in self.serving.items():
             if dropped := sorted(students.keys() - kept.get(bundle_id, {}).keys()):
-                log.info("dropped students %s of bundle %s", ", ".join(map(str, dropped)), bundle_id[:12])
+                numbers = ", ".join(map(str, dropped))
+                log.info("dropped students %s of bundle %s", numbers, one_line(bundle_id[:12]))
 
 
 def _self_test(student: Student, assigned: nonn_pb2.AssignedStudent) -> None:
@@ -141,6 +143,8 @@ def _self_test(student: Student, assigned: nonn_pb2.AssignedStudent) -> None:
         expected = tensors.decode(assigned.self_test_logits, nonn_pb2.FLOAT32, 2)
     except ValueError as error:
         raise StudentUnusable(f"its self-test is malformed: {error}") from error
+    if len(images) > MOST_TEST_IMAGES:
+        raise StudentUnusable(f"its self-test has {len(images)} images, more than {MOST_TEST_IMAGES}")
     student.self_test(images, expected)
 
 

@@ -15,6 +15,7 @@ from bundle.errors import StorageError
 from device_node.settings import DeviceSettings
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
+_ID_FILE: Final = "device-id"
 _MOST_PER_HOST: Final = 256
 
 
@@ -36,11 +37,16 @@ class StateFolder:
         self.name = name
         self._lock = _lock(path)
         try:
-            self.device_id = _read_or_create_id(path / "device-id")
+            self.device_id = _read_or_create_id(path)
             self.speed = _read_speed(path / "speed")
         except BaseException:
             self.close()
             raise
+
+    def take_new_identity(self) -> None:
+        """Raises StorageError when it is not kept on disk; it is taken all the same."""
+        self.device_id = uuid.uuid4().hex
+        _write_id(self.path, self.device_id)
 
     def keep_speed(self, speed: float) -> None:
         """Raises StorageError when it is not kept on disk."""
@@ -126,7 +132,8 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
-def _read_or_create_id(path: Path) -> str:
+def _read_or_create_id(folder: Path) -> str:
+    path = folder / _ID_FILE
     try:
         found = path.read_text(errors="replace").strip() if path.exists() else ""
     except OSError as error:
@@ -136,8 +143,12 @@ def _read_or_create_id(path: Path) -> str:
     if _ID.fullmatch(found):
         return found
     created = uuid.uuid4().hex
-    write_atomically(path, f"{created}\n".encode())
+    _write_id(folder, created)
     return created
+
+
+def _write_id(folder: Path, device_id: str) -> None:
+    write_atomically(folder / _ID_FILE, f"{device_id}\n".encode())
 
 
 def _read_speed(path: Path) -> float:

@@ -1,37 +1,49 @@
-"""Works waiting for the compute thread, and what becomes of them: partial logits or a refusal."""
+"""Works waiting to be computed, and what becomes of them: partial logits or a refusal."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
-from device_node.errors import WorkRefused
+from device_node.errors import BudgetPassed, WorkRefused
 from device_node.hosting import Hosting
 from device_node.students import Student
 from protos import nonn_pb2, tensors
 
 log = logging.getLogger(__name__)
 
+# What takes no longer is computed on the event loop, which pings can spare for so long: the way to another
+# thread and back costs 0.1 ms and more.
+INLINE_SECONDS: Final = 0.01
+
+MOST_WAITING_BYTES: Final = 128 * 2**20
+
 Send = Callable[[nonn_pb2.DeviceMessage], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """received and deadline in seconds of the event loop's clock."""
+    """received and deadline in seconds of time.monotonic; size in bytes."""
 
     work: nonn_pb2.Work
     received: float
     deadline: float
 
+    @property
+    def size(self) -> int:
+        return len(self.work.images.data)
+
 
 class Worker:
-    """At most `window` works wait; each is computed student by student, away from the event loop.
+    """At most `window` works wait; each is computed student by student.
 
-    So pings are answered while a student computes. Bound to one connection: what waits is dropped with it.
+    Bound to one connection: what waits or is being computed is dropped with it.
     """
 
     def __init__(self, hosting: Hosting, executor: Executor, send: Send) -> None:
@@ -41,31 +53,38 @@ class Worker:
         self._executor = executor
         self._send = send
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
+        self._waiting_bytes = 0
+        self._ended = False
 
-    async def offer(self, work: nonn_pb2.Work) -> None:
+    async def offer(self, work: nonn_pb2.Work, received: float) -> None:
         """Take the work, or say at once that it will not be done."""
-        now = asyncio.get_running_loop().time()
         if not self.accepting:
             await self._refuse(work, nonn_pb2.OVERLOADED, "this device is leaving")
-        elif self._jobs.qsize() >= self.window:
-            await self._refuse(work, nonn_pb2.OVERLOADED, f"{self.window} works are waiting already")
+        elif self._jobs.qsize() >= self.window or self._waiting_bytes > MOST_WAITING_BYTES:
+            await self._refuse(work, nonn_pb2.OVERLOADED, f"{self._jobs.qsize()} works are waiting already")
         else:
-            self._jobs.put_nowait(Job(work, now, now + work.budget_seconds))
+            job = Job(work, received, received + work.budget_seconds)
+            self._waiting_bytes += job.size
+            self._jobs.put_nowait(job)
 
     async def run(self) -> None:
         """Compute what is offered, until cancelled."""
-        while True:
-            job = await self._jobs.get()
-            await self._do(job)
-            self._jobs.task_done()
+        try:
+            while True:
+                job = await self._jobs.get()
+                self._waiting_bytes -= job.size
+                await self._do(job)
+                self._jobs.task_done()
+        finally:
+            self._ended = True
 
     async def finished(self) -> None:
         """Returns when nothing waits and nothing is being computed."""
         await self._jobs.join()
 
     async def _do(self, job: Job) -> None:
-        hosting, work = self._hosting, job.work
-        students = hosting.serving.get(work.bundle_id)
+        work = job.work
+        students = self._hosting.serving.get(work.bundle_id)
         if not students:
             reason = f"bundle {work.bundle_id[:12]} is not loaded here"
             await self._refuse(work, nonn_pb2.BUNDLE_MISMATCH, reason)
@@ -78,14 +97,12 @@ class Worker:
         for index, student in sorted(students.items()):
             await self._do_share(job, index, student, images)
 
-    async def _do_share(self, job: Job, index: int, student: Student, images: NDArray[Any]) -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        if started >= job.deadline:
-            await self._refuse(job.work, nonn_pb2.BUDGET_PASSED, "its time was over before its turn", index)
-            return
+    async def _do_share(self, job: Job, index: int, student: Student, images: NDArray[np.uint8]) -> None:
+        started = time.monotonic()
         try:
-            logits = await loop.run_in_executor(self._executor, student.compute, images)
+            logits = await self._compute(job, student, images)
+        except BudgetPassed as error:
+            await self._refuse(job.work, nonn_pb2.BUDGET_PASSED, str(error), index)
         except WorkRefused as error:
             await self._refuse(job.work, nonn_pb2.BAD_INPUT, str(error), index)
         except Exception as error:  # whatever onnxruntime raises costs this share, not the device
@@ -98,9 +115,18 @@ class Worker:
                 student=index,
                 logits=tensors.encode(logits),
                 queue_seconds=started - job.received,
-                compute_seconds=loop.time() - started,
+                compute_seconds=time.monotonic() - started,
             )
             await self._send(nonn_pb2.DeviceMessage(partial=partial))
+
+    async def _compute(self, job: Job, student: Student, images: NDArray[Any]) -> NDArray[np.float32]:
+        def wanted() -> bool:
+            return not self._ended and time.monotonic() < job.deadline
+
+        if student.image_seconds * len(images) <= INLINE_SECONDS:
+            return student.compute(images, wanted)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, student.compute, images, wanted)
 
     async def _refuse(
         self, work: nonn_pb2.Work, code: nonn_pb2.RefusalCode, reason: str, student: int | None = None

@@ -30,7 +30,7 @@ OURS = {
 OTHERS = {
     "aggregator": {"google", "grpc", "numpy"},
     "bundle": {"numpy"},
-    "device_node": {"google", "grpc", "numpy", "onnxruntime"},
+    "device_node": {"google", "grpc", "numpy", "onnxruntime", "uvloop"},
     "fault_lab": {"google", "grpc", "numpy"},
     "partitioner": {"matplotlib", "networkx", "numpy", "scipy"},
     "protos": {"google", "grpc", "grpc_tools", "numpy"},

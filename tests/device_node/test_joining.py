@@ -1,5 +1,6 @@
 """A device against a scripted aggregator: joining, fetching, proving its students, staying joined."""
 
+import math
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from device_node import AggregatorUnreachable, ProtocolMismatch
+from device_node.connection import longest_silence
 from protos import PROTOCOL_VERSION, nonn_pb2, tensors
 from tests.device_node.graphs import StudentFile, make_student, some_images, student_model
 from tests.device_node.scripted import WAIT, RunningDevice, ScriptedAggregator
@@ -91,6 +93,7 @@ def test_a_damaged_cached_student_is_fetched_again(
 @pytest.mark.parametrize(
     ("chunks", "complaint"),
     [
+        ([b""] * 1_000_000, "stalled"),
         ([b"not it"], "6 bytes were fetched"),
         ([b"x" * 100_000] * 50, "bytes were fetched"),
         ([], "0 bytes"),
@@ -103,7 +106,9 @@ def test_wrong_bytes_are_never_loaded_nor_kept(
     tmp_path: Path,
     chunks: list[bytes] | None,
     complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("device_node.fetch._STALL_SECONDS", 0.5)
     student = make_student(0)
     if chunks is not None:
         aggregator.files[student.digest] = chunks
@@ -217,6 +222,62 @@ def test_other_refusals_are_tried_again(aggregator: ScriptedAggregator, device: 
     device()
     aggregator.accept().abort(grpc.StatusCode.PERMISSION_DENIED, "not on the list")
     aggregator.accept().send(welcome=welcome())
+
+
+def test_a_copied_state_folder_gets_an_identity_of_its_own(
+    aggregator: ScriptedAggregator, device: StartDevice, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    device()
+    names, ids = [], []
+    for _ in range(3):
+        peer = aggregator.accept()
+        names.append(peer.hello.name)
+        ids.append(peer.hello.device_id)
+        peer.send(welcome=welcome())
+        peer.abort(grpc.StatusCode.ABORTED, "the same device has joined again")
+    assert ids[0] == ids[1] != ids[2]
+    assert names == ["test"] * 3
+    assert (tmp_path / "state" / "device-id").read_text().strip() == ids[2]
+    assert caplog.text.count("was the state folder") == 1
+
+
+def test_displaced_now_and_then_it_stays_the_same(
+    aggregator: ScriptedAggregator, device: StartDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_node.node._DISPLACED_SECONDS", 0.0)
+    device()
+    ids = set()
+    for _ in range(3):
+        peer = aggregator.accept()
+        ids.add(peer.hello.device_id)
+        peer.abort(grpc.StatusCode.ABORTED, "the same device has joined again")
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("ping", "silence"),
+    [(1.0, 5.0), (0.0, 300.0), (-1.0, 300.0), (math.nan, 300.0), (math.inf, 300.0), (1e-9, 0.1)],
+)
+def test_how_long_an_aggregator_may_be_silent(ping: float, silence: float) -> None:
+    assert longest_silence(ping) == pytest.approx(silence)
+
+
+def test_a_name_that_does_not_resolve_is_said_plainly(
+    device: StartDevice, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = device(aggregator="nowhere.invalid:7560", insecure=True, give_up_seconds=0.3).join()
+    assert isinstance(error, AggregatorUnreachable)
+    assert "]" not in str(error)
+
+
+def test_what_the_aggregator_says_stays_one_line(
+    aggregator: ScriptedAggregator, device: StartDevice, caplog: pytest.LogCaptureFixture
+) -> None:
+    device()
+    aggregator.accept().abort(grpc.StatusCode.INTERNAL, "fine\n12:00 device has left\x1b[2J" + "x" * 1000)
+    aggregator.accept()
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+    assert max(len(record.getMessage()) for record in caplog.records) < 500
 
 
 def test_gives_up_when_told_to(device: StartDevice) -> None:

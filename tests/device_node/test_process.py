@@ -1,15 +1,18 @@
 """`nonn device` as a process: signals, exit codes, and what it says."""
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 
-from protos import PROTOCOL_VERSION
+from device_node.pulse import BEAT_SECONDS, STALL_SECONDS
+from protos import PROTOCOL_VERSION, nonn_pb2
 from tests.device_node.graphs import make_student, some_images
 from tests.device_node.scripted import WAIT, ScriptedAggregator
 
@@ -20,10 +23,11 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def start(aggregator: ScriptedAggregator, tmp_path: Path) -> Iterator[Start]:
     processes: list[subprocess.Popen[str]] = []
 
-    def run(*options: str) -> "subprocess.Popen[str]":
+    def run(*options: str, path: str = "") -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "nonn", "device", "--aggregator", aggregator.address]
         command += ["--state", str(tmp_path / "state"), *options]
-        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        environment = os.environ | {"PYTHONPATH": f"{path}:{os.environ.get('PYTHONPATH', '')}"}
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
         return processes[-1]
 
     yield run
@@ -33,12 +37,15 @@ def start(aggregator: ScriptedAggregator, tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_signal_ends_it_in_good_order(
-    aggregator: ScriptedAggregator, start: Start, number: signal.Signals
+    aggregator: ScriptedAggregator, start: Start, number: signal.Signals, loop: str, tmp_path: Path
 ) -> None:
+    if loop == "asyncio":
+        (tmp_path / "uvloop.py").write_text("raise ImportError('not installed')")
     slow = make_student(0, busy=3)
     aggregator.offer(slow)
-    process = start("--name", "kitchen")
+    process = start("--name", "kitchen", path=str(tmp_path))
     peer = aggregator.accept()
     assert peer.serve(slow)[0].self_test_passed
     peer.work(some_images(1), number=1)
@@ -77,3 +84,38 @@ def test_another_running_device_is_code_8(aggregator: ScriptedAggregator, start:
     assert second.returncode == 8
     assert said.count("\n") == 1
     assert "another running device" in said
+
+
+def test_a_second_signal_ends_it_at_once(aggregator: ScriptedAggregator, start: Start) -> None:
+    slow = make_student(0, busy=2)
+    aggregator.offer(slow)
+    process = start()
+    peer = aggregator.accept()
+    peer.serve(slow, window=1)
+    for number in range(3):  # one is computed, one waits, one is refused
+        peer.work(some_images(20_000), number=number, budget=1e6)  # minutes
+    process.send_signal(signal.SIGTERM)
+    while "leaving" not in peer.expect("refusal").reason:
+        peer.work(some_images(1), number=9)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=WAIT)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_works_that_piled_up_while_it_was_stopped_are_stale(
+    aggregator: ScriptedAggregator, start: Start
+) -> None:
+    student = make_student(0)
+    aggregator.offer(student)
+    process = start()
+    peer = aggregator.accept()
+    peer.serve(student)
+    process.send_signal(signal.SIGSTOP)
+    peer.work(some_images(1), number=1, budget=STALL_SECONDS)
+    time.sleep(STALL_SECONDS + BEAT_SECONDS)
+    process.send_signal(signal.SIGCONT)
+    assert peer.expect("refusal").code == nonn_pb2.BUDGET_PASSED
+    answered = ""
+    while answered != "partial":  # and what comes later is not
+        peer.work(some_images(1), number=2, budget=STALL_SECONDS)
+        answered = peer.next().WhichOneof("kind") or ""

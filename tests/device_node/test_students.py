@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from device_node.errors import StudentUnusable, WorkRefused
-from device_node.students import TOLERANCE, Student
+from device_node.errors import BudgetPassed, StudentUnusable, WorkRefused
+from device_node.students import LARGEST_RUN, TOLERANCE, Student
 from tests.device_node.graphs import make_student, some_images
 
 
@@ -37,6 +37,23 @@ def test_a_self_test_of_another_shape_fails() -> None:
         student.self_test(some_images(4), np.zeros((4, 8), np.float32))
     with pytest.raises(StudentUnusable, match="cannot run"):
         student.self_test(np.zeros((4, 9, 9, 3), np.uint8), np.zeros((4, 7), np.float32))
+
+
+def test_what_is_not_wanted_any_longer_is_given_up_between_runs() -> None:
+    student = Student(make_student(0).model, threads=1)
+    for runs in range(3):
+        answers = iter([True] * runs + [False])
+        with pytest.raises(BudgetPassed, match=f"with {runs * LARGEST_RUN} of 48 images"):
+            student.compute(some_images(3 * LARGEST_RUN), lambda answers=answers: next(answers))
+
+
+def test_the_self_test_measures_the_speed() -> None:
+    made, images = make_student(0), some_images(4)
+    student = Student(made.model, threads=1)
+    assert student.speed(1000) == 0.0
+    student.self_test(images, student.compute(images))
+    assert student.speed(2_000_000) == pytest.approx(0.002 / student.image_seconds)
+    assert student.speed(0) == 0.0
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 5, 3), (1, 4, 5, 4), (1, 5, 5, 3)])

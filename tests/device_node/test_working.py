@@ -1,10 +1,11 @@
-"""A device against a scripted aggregator: computing, refusing, and leaving."""
+"""A device against a scripted aggregator: computing and refusing."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from device_node.students import LARGEST_RUN
 from protos import nonn_pb2, tensors
 from tests.device_node.graphs import make_student, some_images
 from tests.device_node.scripted import Peer, RunningDevice, ScriptedAggregator
@@ -35,15 +36,30 @@ def test_pings_are_answered_while_it_computes(aggregator: ScriptedAggregator, de
     assert peer.expect("partial").work_id == 1
 
 
-def test_work_whose_budget_has_passed_is_not_computed(peer: Peer) -> None:
-    peer.work(some_images(1), number=8, budget=0.0)
+@pytest.mark.parametrize("budget", [0.0, -5.0, float("-inf"), float("nan")])
+def test_work_whose_budget_has_passed_is_not_computed(peer: Peer, budget: float) -> None:
+    peer.work(some_images(1), number=8, budget=budget)
     refusals = [peer.expect("refusal") for _ in range(2)]
     assert [(one.work_id, one.code, one.student) for one in refusals] == [
         (8, nonn_pb2.BUDGET_PASSED, 0),
         (8, nonn_pb2.BUDGET_PASSED, 1),
     ]
-    peer.work(some_images(1), number=9)
+    peer.work(some_images(1), number=9, budget=float("inf"))
     assert peer.expect("partial").work_id == 9
+
+
+def test_a_batch_is_given_up_when_its_budget_passes(
+    aggregator: ScriptedAggregator, device: StartDevice
+) -> None:
+    slow = make_student(0, busy=6)
+    aggregator.offer(slow)
+    device()
+    peer = aggregator.accept()
+    peer.serve(slow)
+    peer.work(some_images(4 * LARGEST_RUN), budget=0.2)
+    refusal = peer.expect("refusal")
+    assert (refusal.student, refusal.code) == (0, nonn_pb2.BUDGET_PASSED)
+    assert "of 64 images computed" in refusal.reason
 
 
 def test_work_of_another_bundle_is_refused(peer: Peer) -> None:
@@ -101,54 +117,18 @@ def test_no_more_than_the_window_waits(aggregator: ScriptedAggregator, device: S
     assert sorted(one.work_id for one in [*refusals, *partials]) == list(range(6))
 
 
-def test_stopping_finishes_what_is_in_hand(aggregator: ScriptedAggregator, device: StartDevice) -> None:
-    slow = make_student(0, busy=6)
-    aggregator.offer(slow)
-    one = device()
-    peer = aggregator.accept()
-    peer.serve(slow)
-    peer.work(some_images(1))
-    peer.send(ping=nonn_pb2.Ping(sequence=1))
-    peer.expect("pong")  # so the work has been received
-    one.stop()
-    assert peer.expect("partial").work_id == 1
-    assert peer.expect("leaving").reason
-    peer.close()
-    assert one.join() is None
-
-
-def test_work_that_comes_while_leaving_is_refused(
-    aggregator: ScriptedAggregator, device: StartDevice
+def test_no_more_than_so_many_bytes_wait(
+    aggregator: ScriptedAggregator, device: StartDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = make_student(0, busy=6)
+    monkeypatch.setattr("device_node.worker.MOST_WAITING_BYTES", 2 * some_images(8).nbytes)
+    slow = make_student(0, busy=4)
     aggregator.offer(slow)
-    one = device()
+    device()
     peer = aggregator.accept()
-    peer.serve(slow)
-    peer.work(some_images(1))
-    peer.send(drain=nonn_pb2.Drain(reason="maintenance"))
-    peer.work(some_images(1), number=2)
-    kinds = {}
-    for _ in range(3):
-        message = peer.next()
-        kinds[message.WhichOneof("kind")] = message
-    assert kinds["refusal"].refusal.work_id == 2
-    assert kinds["partial"].partial.work_id == 1
-    assert kinds["leaving"].leaving.reason == "maintenance"
-    peer.close()
-    again = aggregator.accept()  # drained, not stopped: it comes back
-    one.stop()
-    again.close()
-
-
-def test_an_aggregator_that_never_closes_does_not_hold_the_device(
-    aggregator: ScriptedAggregator, device: StartDevice
-) -> None:
-    one = device()
-    peer = aggregator.accept()
-    peer.serve()
-    peer.send(ping=nonn_pb2.Ping(sequence=1))
-    peer.expect("pong")  # so it has been welcomed
-    one.stop()
-    assert peer.expect("leaving").reason
-    assert one.join() is None
+    peer.serve(slow, window=100)
+    for number in range(6):
+        peer.work(some_images(8), number=number)
+    messages = [peer.next() for _ in range(6)]
+    refusals = [message.refusal for message in messages if message.WhichOneof("kind") == "refusal"]
+    assert {refusal.code for refusal in refusals} == {nonn_pb2.OVERLOADED}
+    assert 2 <= len(refusals) <= 3
