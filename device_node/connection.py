@@ -20,6 +20,8 @@ SILENT_PINGS: Final = 5  # so many ping periods without a message, and the aggre
 DRAIN_SECONDS: Final = 5.0  # to finish the work in hand
 FAREWELL_SECONDS: Final = 1.0  # for the aggregator to close the stream after Leaving
 _MOST_WINDOW: Final = 256
+# gRPC's words when a write finds the stream over before its status has been read.
+_WRITE_FAILED: Final = "Internal error from Core"
 _SHORTEST_PING, _LONGEST_PING = 0.02, 60.0  # seconds
 
 # Whether the other side lives is decided by its pings, so HTTP/2 keepalive stays off. A proxy meant for the
@@ -182,6 +184,8 @@ def _explain(error: grpc.aio.AioRpcError) -> Exception:
         return _mismatch(details)
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return ConnectionEnded(details.rpartition(": ")[2].rstrip("]") or "the connection broke")
+    if details == _WRITE_FAILED:
+        return ConnectionEnded("the connection broke")
     return ConnectionEnded(f"{error.code().name}: {details}")
 
 

@@ -30,7 +30,10 @@ class Peer:
         )
 
     def send(self, **kind: Any) -> None:
-        self._to_send.put(nonn_pb2.AggregatorMessage(**kind))
+        self.forward(nonn_pb2.AggregatorMessage(**kind))
+
+    def forward(self, message: nonn_pb2.AggregatorMessage) -> None:
+        self._to_send.put(message)
 
     def close(self) -> None:
         self._to_send.put(None)
