@@ -84,6 +84,7 @@ class Bundles:
         if self._reloading and hosting is self._reloading.staged:
             self._reloading.failures[device.name] = reason
         hosting.fail(now, device, student)
+        self._absolve(now)
         self._outdated = True
 
     def rebalance(self, now: float) -> None:
@@ -129,7 +130,7 @@ class Bundles:
         """Carry out what has come to an end. Returns whether another bundle is served now."""
         switched = self._reloading is not None and self._reloading.settled(now)
         if switched and self._reloading:
-            switched = self._conclude(self._reloading)
+            switched = self._conclude(now, self._reloading)
         for device in self._changed.values():
             self._emit(Assign(device.link, self._held(device)))
         self._changed.clear()
@@ -138,7 +139,7 @@ class Bundles:
             self._report()
         return switched
 
-    def _conclude(self, reloading: Reloading) -> bool:
+    def _conclude(self, now: float, reloading: Reloading) -> bool:
         staged, old = reloading.staged, self.served
         name = f"bundle {staged.model.bundle_id[:12]}"
         objection = reloading.objection(old)
@@ -156,7 +157,18 @@ class Bundles:
         devices = len(staged.serving())
         self._emit(Note(f"{name} is served now, by {devices} devices"))
         self._emit(Reloaded(staged.model.bundle_id, old.model.bundle_id, devices))
+        self._absolve(now)
         return True
+
+    def _absolve(self, now: float) -> None:
+        """A stalled device without a student has nothing to be late with, and could never show that it is well."""
+        idle = [place.device for place in self.served.places.values() if not place.assigned]
+        stalled = [device for device in idle if device.stalled]
+        for device in stalled:
+            device.stalled = False
+            device.late = 0
+        if stalled:
+            self.rebalance(now)
 
     def _drop(self, device: Device, retired: Hosting) -> None:
         """Have the device forget its students of an old bundle, unless something is in flight for them."""

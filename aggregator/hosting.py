@@ -130,12 +130,13 @@ class Hosting:
             self._assign(here, placement)
 
     def _assign(self, here: Place, placement: Mapping[str, frozenset[int]]) -> None:
-        """A device that loses a student gets its new assignment once nothing is in flight to it."""
+        """A device gives students up once nothing is in flight to it; others it gets at once, if they fit."""
         students = placement[here.device.facts.device_id]
-        here.shedding = bool(here.assigned - students)
-        if students == here.assigned or (here.shedding and here.device.in_flight):
+        here.shedding = bool(here.assigned - students and here.device.in_flight)
+        if here.shedding:
+            students |= here.assigned
+        if students == here.assigned or (here.shedding and not self._fits(here, students)):
             return
-        here.shedding = False
         here.assigned = students
         here.ready &= students
         for student in students:
@@ -161,12 +162,18 @@ class Hosting:
             speed=device.speed or speed,
         )
 
+    def _fits(self, here: Place, students: frozenset[int]) -> bool:
+        memory = here.device.facts.memory_bytes
+        needed = sum(self.model.students[s].memory_bytes for s in students) + self._taken(here.device)
+        return memory == 0 or needed <= memory
+
     def _living(self) -> list[Place]:
         return [here for here in self.places.values() if here.device.living]
 
     def _orphan(self, now: float, lost: Place) -> None:
+        """Its students wait from now on, unless they do already: a stalled device may fall silent later."""
         for student in lost.assigned - self._hosted():
-            self._departed[student] = Departure(lost.device.facts.device_id, now)
+            self._departed.setdefault(student, Departure(lost.device.facts.device_id, now))
 
     def _hosted(self) -> frozenset[int]:
         return frozenset().union(*(here.assigned for here in self._living()))

@@ -59,7 +59,7 @@ class Membership:
     def late(self, now: float, device: Device, works: int = 1) -> bool:
         """The device has let its usual time pass. Returns whether it is stalled because of that."""
         device.late += works
-        if device.stalled or device.late < MOST_LATE:
+        if not device.living or device.late < MOST_LATE:
             return False
         device.stalled = True
         device.next_probe = now + PROBE_PINGS * self._settings.ping

@@ -5,7 +5,7 @@ import pytest
 from aggregator import Settings, events
 from aggregator.effects import Assign, CloseLink, Ping, Welcome
 from aggregator.status import State
-from tests.aggregator.virtual import Cluster
+from tests.aggregator.virtual import MB, Cluster
 
 
 def states(cluster: Cluster) -> dict[str, State]:
@@ -91,6 +91,22 @@ def test_a_device_lets_go_of_a_student_only_when_no_work_counts_on_it(cluster: C
     cluster.answer(old)
     assert moved not in cluster.assigned[old]
     assert cluster.answered(request).missing == ()
+
+
+def test_a_device_that_has_yet_to_let_go_takes_others_on_at_once() -> None:
+    cluster = Cluster(Settings(heal=0.0))
+    busy, lost = cluster.serve(2)
+    new = cluster.join(memory_bytes=60 * MB)
+    (moved,) = cluster.assigned[new]
+    if moved not in cluster.assigned[busy]:
+        busy, lost = lost, busy
+    cluster.predict()
+    cluster.ready(new)
+    orphans = set(cluster.assigned[lost])
+    cluster.do(events.Gone(lost, "crashed"))
+    assert set(cluster.assigned[busy]) == set(range(6)), "it keeps what the work counts on, and has room"
+    cluster.answer(busy, *sorted(set(range(6)) - orphans))
+    assert set(cluster.assigned[busy]) == set(range(6)) - {moved}
 
 
 def test_a_failed_self_test_is_shown_and_the_student_goes_elsewhere(cluster: Cluster) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from aggregator import Settings, events
+from aggregator import Settings, effects, events
 from aggregator.devices import LEAST_PATIENCE
 from aggregator.status import State
-from tests.aggregator.virtual import Cluster
+from tests.aggregator.virtual import Cluster, make_model
 
 PROBE = 3.0
 
@@ -108,6 +108,45 @@ def test_the_students_of_a_stalled_device_move_after_the_grace_period(
     assert not any(student in cluster.assigned[link] for link in links[1:])
     cluster.wait(2.0, answering=links)
     assert sum(student in cluster.assigned[link] for link in links[1:]) == 1
+
+
+def test_that_period_does_not_start_anew_when_the_device_falls_silent_too(
+    busy: tuple[Cluster, list[int]],
+) -> None:
+    cluster, links = busy
+    mute = stall(cluster, links)
+    (student,) = cluster.assigned[mute]
+    cluster.wait(11.0, answering=links[1:])
+    assert cluster.state(mute) is State.SUSPECT
+    assert any(student in cluster.assigned[link] for link in links[1:])
+
+
+def test_a_silent_device_is_not_called_stalled_when_its_works_expire(
+    busy: tuple[Cluster, list[int]],
+) -> None:
+    cluster, (silent, *lively) = busy
+    cluster.predict(within=3.0)
+    for link in lively:
+        cluster.answer(link)
+    cluster.wait(8.0, answering=lively)
+    notes = [effect.text for effect in cluster.log if isinstance(effect, effects.Note)]
+    assert cluster.state(silent) is State.SUSPECT
+    assert not any("stalled" in text for text in notes)
+
+
+def test_a_stalled_device_that_a_new_bundle_passes_over_begins_anew(
+    busy: tuple[Cluster, list[int]],
+) -> None:
+    cluster, links = busy
+    mute = stall(cluster, links)
+    new = make_model(parts=(0, 1, 2), name="n")
+    cluster.do(events.Reload(new))
+    for link in links[1:]:
+        cluster.load(link, new.bundle_id)
+    assert cluster.core.model is new
+    assert cluster.state(mute) is State.LOADING
+    cluster.load(mute, new.bundle_id)
+    assert cluster.state(mute) is State.SERVING
 
 
 def test_a_device_that_was_silent_is_not_held_to_be_stalled(busy: tuple[Cluster, list[int]]) -> None:
