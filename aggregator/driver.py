@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import math
 import time
 from typing import Any
 
@@ -16,6 +17,9 @@ from aggregator.model import Model
 from aggregator.policy import Policy
 from aggregator.settings import Settings
 from bundle import Bundle
+
+# Seconds. Event loops round to whole milliseconds: shorter waits would ring early, again and again.
+SHORTEST_WAIT = 0.001
 
 log = logging.getLogger("aggregator")
 
@@ -33,7 +37,8 @@ class Driver:
         self._reloads: dict[str, asyncio.Future[effects.Reloaded | effects.ReloadFailed]] = {}
         self._numbers = itertools.count(1)
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = math.inf
         self._drained: asyncio.Future[None] | None = None
         self._closing = False
         self._welcome = wire.welcome(settings)
@@ -163,12 +168,13 @@ class Driver:
 
     def _set_timer(self) -> None:
         due = self.core.next_wakeup()
-        if due is None or (self._timer is not None and self._timer.when() <= due):
+        if due is None or self._timer_due <= due:
             return  # a timer that rings early asks again
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._tick)
+        self._timer_due = due
+        self._timer = self._loop.call_later(max(due - time.monotonic(), SHORTEST_WAIT), self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
+        self._timer, self._timer_due = None, math.inf
         self.feed(events.Tick())

@@ -28,7 +28,7 @@ OURS = {
     "student_builder": {"bundle", "partitioner"},
 }
 OTHERS = {
-    "aggregator": {"google", "grpc", "numpy"},
+    "aggregator": {"google", "grpc", "numpy", "uvloop"},
     "bundle": {"numpy"},
     "device_node": {"google", "grpc", "numpy", "onnxruntime", "uvloop"},
     "fault_lab": {"google", "grpc", "numpy"},
