@@ -136,10 +136,11 @@ class Core:
             self._bundles.rebalance(now)
         match event:
             case events.Partial():
-                if self._dispatch.partial(now, device, event) and device.stalled:
+                if not self._dispatch.partial(now, device, event):
+                    self._judge(now, device, event.student)
+                elif device.stalled:
                     self._membership.recovered(device)
                     self._bundles.rebalance(now)
-                self._judge(now, device, event.student)
             case events.Refusal(_, _, student):
                 self._dispatch.refused(device, event)
                 self._judge(now, device, student)

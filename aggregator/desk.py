@@ -19,13 +19,16 @@ DRAINING = (Code.UNAVAILABLE, "the aggregator is shutting down")
 
 
 class Desk:
-    """Answers or refuses each request once, before its deadline."""
+    """Answers or refuses each request once, before its deadline.
+
+    waiting: requests that are not part of a work yet, in order of arrival. Read it, and leave it alone.
+    """
 
     def __init__(self, settings: Settings, emit: Callable[[Effect], None], alarm: Alarm) -> None:
         self._settings = settings
         self._emit = emit
         self._alarm = alarm
-        self._queue: dict[int, Request] = {}  # in order of arrival
+        self.waiting: dict[int, Request] = {}
         self._sent: dict[int, Work] = {}  # by request: every one that is out and has no answer yet
         self._drained_by = math.inf
         self.counters = Counters()
@@ -33,24 +36,19 @@ class Desk:
     @property
     def idle(self) -> bool:
         """Every request has been answered or refused."""
-        return not (self._queue or self._sent)
-
-    @property
-    def waiting(self) -> int:
-        """Requests in the queue."""
-        return len(self._queue)
+        return not (self.waiting or self._sent)
 
     @property
     def waiting_images(self) -> int:
-        return sum(len(request.images) for request in self._queue.values())
+        return sum(len(request.images) for request in self.waiting.values())
 
     @property
     def first(self) -> Request:
         """The one that has waited longest; StopIteration when none waits."""
-        return next(iter(self._queue.values()))
+        return next(iter(self.waiting.values()))
 
     def knows(self, request: int) -> bool:
-        return request in self._queue or request in self._sent
+        return request in self.waiting or request in self._sent
 
     def take(self, now: float, event: Predict, model: Model, unfit: Callable[[], Refuse | None]) -> None:
         """Queue the request, or refuse it. unfit: asked about a proper one: is there no place?"""
@@ -67,13 +65,13 @@ class Desk:
             return
         answer_by = deadline - min(self._settings.margin, (deadline - now) / 4)
         policy = ALL if event.strict else event.policy or self._settings.policy
-        self._queue[event.request] = Request(
+        self.waiting[event.request] = Request(
             event.request, event.images, answer_by, event.strict, policy, event.bundle_id
         )
         self._alarm.at(answer_by)
 
     def cancel(self, request: int) -> None:
-        self._queue.pop(request, None)
+        self.waiting.pop(request, None)
         work = self._sent.pop(request, None)
         if work is not None:
             del work.shares[request]
@@ -88,13 +86,13 @@ class Desk:
         """As many of those that wait, in order of arrival, as fit into one work; they wait no longer."""
         batch: list[Request] = []
         room = self._settings.max_batch
-        for request in self._queue.values():
+        for request in self.waiting.values():
             if len(request.images) > room:
                 break
             batch.append(request)
             room -= len(request.images)
         for request in batch:
-            del self._queue[request.id]
+            del self.waiting[request.id]
         return batch
 
     def send(self, work: Work) -> None:
@@ -106,23 +104,23 @@ class Desk:
 
     def recheck(self, model: Model) -> None:
         """Refuse what waits and another model, which is served from now on, cannot answer."""
-        for request in list(self._queue.values()):
+        for request in list(self.waiting.values()):
             reason = reason_to_refuse(model, self._settings, request.images, request.bundle_id)
             if reason is not None:
-                del self._queue[request.id]
+                del self.waiting[request.id]
                 self.refuse(Refuse(request.id, *reason))
 
     def refuse_waiting(self, reason: Reason) -> None:
-        for request in self._queue.values():
+        for request in self.waiting.values():
             self.refuse(Refuse(request.id, *reason))
-        self._queue.clear()
+        self.waiting.clear()
 
     def expire(self, now: float) -> None:
         """Answer or refuse what must not wait any longer; set the alarm for the rest."""
-        for request in [waiting for waiting in self._queue.values() if self.answer_by(waiting) <= now]:
-            del self._queue[request.id]
+        for request in [waiting for waiting in self.waiting.values() if self.answer_by(waiting) <= now]:
+            del self.waiting[request.id]
             self.refuse(Refuse(request.id, *NO_ROOM))
-        for request in self._queue.values():
+        for request in self.waiting.values():
             self._alarm.at(self.answer_by(request))
         for work in self.works():
             self.settle(work, [s for s in work.shares.values() if self._settle_by(work, s) <= now], TOO_LATE)

@@ -72,12 +72,16 @@ class Device:
     def living(self) -> bool:
         return not (self.suspect or self.leaving or self.stalled)
 
-    def send(self, work: Work, place: "Place", expires: float, *, awaited: bool = True) -> None:
+    def send(self, work: Work, place: "Place", expires: float, *, awaited: bool = True) -> InFlight:
         """Count a work that goes out to the device now."""
-        images = work.size + sum(flight.work.size for flight in self.in_flight.values())
-        self.in_flight[work.id] = InFlight(work, place, images, expires, set(place.ready), awaited)
+        images = work.size
+        for ahead in self.in_flight.values():
+            images += ahead.work.size
+        flight = InFlight(work, place, images, expires, set(place.ready), awaited)
+        self.in_flight[work.id] = flight
         if awaited:
             work.expect(place.ready)
+        return flight
 
     def finish(self, now: float, flight: InFlight) -> None:
         """The last of the work's partial logits arrives now: learn from it."""

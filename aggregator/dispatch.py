@@ -76,7 +76,7 @@ class Dispatcher:
             flight.place.faults.pop(event.student, None)
             if event.student not in work.partials and work.shares:
                 work.accept(now, event.student, logits)
-                self._alarm.at(work.late_at)
+                self._alarm.at(now + work.patience)
         # A slower replica is no fault, but what comes after the answer, or is wrong, is of no use to anyone.
         self.desk.counters.dropped += event.student not in work.partials
         flight.pending.discard(event.student)
@@ -154,7 +154,7 @@ class Dispatcher:
         """Why the request cannot be taken right now."""
         if not any(place.serving for place in self._hosting.places.values()) and not self._last_resort():
             return Refuse(request, *NOBODY)
-        waiting = self.desk.waiting
+        waiting = len(self.desk.waiting)
         if waiting >= self._settings.queue:
             message = f"the queue is full: {waiting} requests are waiting"
             return Refuse(request, Code.RESOURCE_EXHAUSTED, message, self._retry_after())
@@ -173,10 +173,13 @@ class Dispatcher:
         # By then the device has dropped the work itself, since its budget counts from receipt; else it hangs.
         expires = now + budget + self._settings.misses * self._settings.ping
         self._alarm.at(expires)
+        patience, links = 0.0, []
         for place in targets:
-            place.device.send(work, place, expires)
-        work.patience = max(self._patience(place.device) for place in targets)
-        links = [place.device.link for place in targets]
+            device = place.device
+            flight = device.send(work, place, expires)
+            patience = max(patience, device.patience(flight.images, math.inf))
+            links.append(device.link)
+        work.patience = patience
         for place in self._hosting.places.values():
             if place.device.stalled and self._may_probe(now, place) and place not in targets:
                 place.device.send(work, place, expires, awaited=False)
@@ -187,10 +190,6 @@ class Dispatcher:
     def _may_probe(self, now: float, place: Place) -> bool:
         room = place.has_room(self._settings.window)
         return bool(place.ready) and room and self._membership.probe(now, place.device)
-
-    def _patience(self, device: Device) -> float:
-        latest = next(reversed(device.in_flight.values()))
-        return device.patience(latest.images, math.inf)
 
     def _release(self, flight: InFlight, students: set[int]) -> None:
         """The device owes these students' partial logits no more."""
@@ -205,6 +204,7 @@ class Dispatcher:
             flight.work.forgo(students)
 
     def _answer(self, work: Work) -> None:
-        shares = work.answerable()
-        if shares:
-            self.desk.settle(work, shares, ALL_LOST)
+        if not work.waiting or work.hedged:
+            shares = work.answerable()
+            if shares:
+                self.desk.settle(work, shares, ALL_LOST)

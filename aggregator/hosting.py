@@ -59,7 +59,7 @@ class Hosting:
         return frozenset().union(*(place.ready for place in self.places.values() if place.serving))
 
     def serving(self) -> list[Place]:
-        return [place for place in self.places.values() if place.serving]
+        return [place for place in self.places.values() if place.ready and place.device.living]
 
     def memory(self, device: Device) -> int:
         """Bytes that the device's students take there."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,16 +19,18 @@ class Link:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue(OUTGOING)
-        self._closed: asyncio.Future[tuple[grpc.StatusCode, str]] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._outgoing: deque[bytes | None] = deque()  # None: the end
+        self._wake: asyncio.Future[None] | None = None  # of a writer that has nothing to write
+        self._closed: asyncio.Future[tuple[grpc.StatusCode, str]] = self._loop.create_future()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def send(self, message: bytes) -> None:
-        try:
-            self._outgoing.put_nowait(message)
-        except asyncio.QueueFull:
+        if len(self._outgoing) >= OUTGOING:
             reason = f"{OUTGOING} messages wait for it: it does not read them"
             self.close(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
+        else:
+            self._put(message)
 
     def close(self, code: grpc.StatusCode, reason: str) -> None:
         if not self._closed.done():
@@ -52,17 +55,27 @@ class Link:
         device that does not read, this waits until it does, or until its connection is over.
         """
         self._closed.cancel()
-        while not self._outgoing.empty():
-            self._outgoing.get_nowait()
-        self._outgoing.put_nowait(None)
+        self._outgoing.clear()
+        self._put(None)
         for result in await asyncio.gather(*self._tasks, return_exceptions=True):
             # gRPC's own errors say that the stream is over, which is known by now.
             if isinstance(result, Exception) and not isinstance(result, grpc.aio.BaseError):
                 log.error("a device's stream failed: %r", result, exc_info=result)
 
+    def _put(self, message: bytes | None) -> None:
+        self._outgoing.append(message)
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
     async def _write(self, context: Any) -> None:
-        while (message := await self._outgoing.get()) is not None:
-            await context.write(message)
+        while True:
+            while self._outgoing:
+                message = self._outgoing.popleft()
+                if message is None:
+                    return
+                await context.write(message)
+            self._wake = self._loop.create_future()
+            await self._wake
 
 
 async def _read(context: Any, deliver: Callable[[bytes], None]) -> None:

@@ -5,6 +5,7 @@ import importlib.metadata
 import logging
 import math
 from collections.abc import AsyncIterator
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -119,7 +120,7 @@ class Aggregator:
         link = self._driver.open_link(facts)
         reason = "its connection broke"
         try:
-            code, reason = await link.run(context, lambda message: self._driver.receive(link, message))
+            code, reason = await link.run(context, partial(self._driver.receive, link))
         finally:
             self._driver.close_link(link, reason)
             await link.finish()

@@ -69,7 +69,12 @@ def read_device_message(link: int, data: bytes) -> events.DeviceEvent:
         return events.Malformed(link, "a message that is not of this protocol")
     match message.WhichOneof("kind"):
         case "partial":
-            return _partial(link, message.partial)
+            partial = message.partial
+            try:
+                logits = tensors.decode(partial.logits, nonn_pb2.FLOAT32, 2)
+            except ValueError:
+                logits = None
+            return events.Partial(link, partial.bundle_id, partial.work_id, partial.student, logits)
         case "pong":
             return events.Pong(link)
         case "ready":
@@ -201,14 +206,6 @@ def reloaded(effect: Reloaded) -> bytes:
 def one_line(text: str) -> str:
     """What someone else wrote, fit for a log line."""
     return "".join(char if char.isprintable() else " " for char in text[:LONGEST_TEXT])
-
-
-def _partial(link: int, partial: nonn_pb2.Partial) -> events.Partial:
-    try:
-        logits = tensors.decode(partial.logits, nonn_pb2.FLOAT32, 2)
-    except ValueError:
-        logits = None
-    return events.Partial(link, partial.bundle_id, partial.work_id, partial.student, logits)
 
 
 def _speed(speed: float) -> float:

@@ -37,6 +37,7 @@ class Share:
 class Work:
     """One batch on its way. size: images. shares: by request, those without an answer yet.
 
+    hedged: some of those need not wait for every student.
     waiting: for each student without an answer, how many devices may still give it.
     progress: when the latest answer came. patience: seconds without any after which the missing are late.
     """
@@ -46,14 +47,11 @@ class Work:
     sent: float
     size: int
     shares: dict[int, Share]
+    hedged: bool
     patience: float = math.inf
     waiting: dict[int, int] = field(default_factory=dict)
     partials: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     progress: float = math.inf
-
-    @property
-    def complete(self) -> bool:
-        return not self.waiting
 
     @property
     def late_at(self) -> float:
@@ -80,7 +78,7 @@ class Work:
 
     def answerable(self) -> list[Share]:
         """Shares that need not wait for more."""
-        if self.complete:
+        if not self.waiting:
             return list(self.shares.values())
         if not self.partials:
             return []
@@ -97,14 +95,15 @@ def form_work(
     number: int, now: float, model: Model, requests: Iterable[Request]
 ) -> tuple[Work, NDArray[np.uint8]]:
     """Requests, at least one -> their work, and their images stacked [N, H, W, C]."""
-    shares, images, start = {}, [], 0
+    shares, images, start, hedged = {}, [], 0, False
     for request in requests:
         stop = start + len(request.images)
         shares[request.id] = Share(request, slice(start, stop))
         images.append(request.images)
         start = stop
+        hedged = hedged or request.policy.kind != "all"
     stacked = images[0] if len(images) == 1 else np.concatenate(images)
-    return Work(number, model, now, start, shares), stacked
+    return Work(number, model, now, start, shares, hedged), stacked
 
 
 def checked(work: Work, partial: Partial) -> NDArray[np.float32]:
@@ -138,7 +137,7 @@ def settle(work: Work, shares: list[Share], otherwise: Reason) -> list[Answer | 
             outcomes.append(Refuse(request.id, Code.FAILED_PRECONDITION, message))
             continue
         if merged is None:
-            merged = model.merger.merge(work.partials)
+            merged = model.merger.merge_checked(work.partials)
         logits = merged[share.rows]
         outcomes.append(Answer(request.id, model.bundle_id, logits, answered, missing, accuracy))
     return outcomes

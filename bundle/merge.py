@@ -16,6 +16,7 @@ RIDGE: Final = 1e-3
 CACHED_ESTIMATORS: Final = 32
 # Far beyond any real logit, and far enough below float32's end that no sum of students overflows.
 LARGEST_LOGIT: Final = 1e12
+FLOAT32: Final = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +29,7 @@ class Estimator:
     def logits(self, partials: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """[N, K]; `partials` are of exactly the students that the estimator is for."""
         students = sorted(partials)
-        logits = np.tile(self.offset, (len(partials[students[0]]), 1))
+        logits = _rows(self.offset, len(partials[students[0]]))
         for student, weights in zip(students, self.weights, strict=True):
             logits += partials[student] @ weights
         return logits
@@ -78,10 +79,14 @@ class Merger:
         in whatever order the answers came. Raises ValueError for unknown students, wrong shapes or dtypes,
         and values that are not finite.
         """
-        images = self._checked(partials)
+        self._check_all(partials)
+        return self.merge_checked(partials)
+
+    def merge_checked(self, partials: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """`merge` of what has passed `check` one by one, all for the same number of images."""
         if self.fill == "ridge" and len(partials) < self.students:
             return self._cached_estimator(tuple(sorted(partials))).logits(partials)
-        logits = np.tile(self.bias, (images, 1))
+        logits = _rows(self.bias, len(next(iter(partials.values()))))
         for part in range(self.parts):
             logits += self.share(part, partials)
         return logits
@@ -100,10 +105,13 @@ class Merger:
         """Raises ValueError unless `partial` is what this student may answer: float32 [N, K], finite."""
         if not 0 <= student < self.students:
             raise ValueError(f"student {student} is unknown: there are {self.students}")
-        if partial.dtype != np.float32 or partial.ndim != 2 or partial.shape[1] != self.classes:
+        if partial.dtype != FLOAT32 or partial.ndim != 2 or partial.shape[1] != self.classes:
             found = f"{partial.dtype} {list(partial.shape)}"
             raise ValueError(f"student {student}: expected float32 [N, {self.classes}], found {found}")
-        if not (np.abs(partial) <= LARGEST_LOGIT).all():
+        # Where the sum of squares is small, so is every logit; that is quick to see, and nearly always so.
+        # (`vdot`, unlike `dot`, does not warn of an overflow.)
+        squares = np.vdot(partial, partial)
+        if not squares <= LARGEST_LOGIT and not (np.abs(partial) <= LARGEST_LOGIT).all():
             raise ValueError(
                 f"student {student}: partial logits that are not finite, or beyond {LARGEST_LOGIT:g}"
             )
@@ -147,7 +155,7 @@ class Merger:
         weights = solution.reshape(len(chosen), classes, classes).astype(np.float32)
         return Estimator(offset.astype(np.float32), weights)
 
-    def _checked(self, partials: Mapping[int, NDArray[np.float32]]) -> int:
+    def _check_all(self, partials: Mapping[int, NDArray[np.float32]]) -> None:
         if not partials:
             raise ValueError("nothing to merge: no student answered")
         for student, partial in partials.items():
@@ -155,7 +163,6 @@ class Merger:
         lengths = {len(partial) for partial in partials.values()}
         if len(lengths) > 1:
             raise ValueError(f"students answered for different numbers of images: {sorted(lengths)}")
-        return lengths.pop()
 
     def _symmetric(self, covariance: ArrayLike) -> NDArray[np.float32]:
         size = self.students * self.classes
@@ -163,6 +170,13 @@ class Merger:
         if (upper.diagonal() < 0).any():
             raise ValueError("covariance has a negative variance on its diagonal")
         return upper + np.triu(upper, 1).T
+
+
+def _rows(row: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """[count, K]: the row so many times."""
+    rows = np.empty((count, len(row)), np.float32)
+    rows[:] = row
+    return rows
 
 
 def _replicas(student_parts: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
