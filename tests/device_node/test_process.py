@@ -94,9 +94,11 @@ def test_a_second_signal_ends_it_at_once(aggregator: ScriptedAggregator, start: 
     peer.serve(slow, window=1)
     for number in range(3):  # one is computed, one waits, one is refused
         peer.work(some_images(20_000), number=number, budget=1e6)  # minutes
+    refusal = peer.expect("refusal")
     process.send_signal(signal.SIGTERM)
-    while "leaving" not in peer.expect("refusal").reason:
+    while "leaving" not in refusal.reason:
         peer.work(some_images(1), number=9)
+        refusal = peer.expect("refusal")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=WAIT)
     assert process.returncode == -signal.SIGTERM
