@@ -1,0 +1,78 @@
+"""What goes out to devices: whole requests, to those that serve, within their windows."""
+
+from aggregator.effects import SendWork
+from aggregator.status import State
+from fault_lab.invariants.catalogue import Broken, Invariant
+from fault_lab.invariants.entries import Peer, Request
+from fault_lab.invariants.ledger import Ledger
+
+# A stalled device is probed no more often than once in so many pings.
+PROBE_PINGS = 2.9
+
+
+def check_work(ledger: Ledger, now: float, work: SendWork) -> list[tuple[Request, slice]]:
+    """The requests that the work holds, and their rows. Those of the queue go out in order of arrival."""
+    if work.work in ledger.works or work.bundle_id != ledger.served.bundle_id:
+        raise Broken(Invariant.WORK, f"work {work.work} is sent again, or is of a bundle that is not served")
+    requests = _contents(ledger, work)
+    longest = max(request.deadline for request, _ in requests)
+    if not 0 < work.budget <= longest - now + 1e-6:
+        problem = f"work {work.work} has a budget of {work.budget} s, its requests have {longest - now} s"
+        raise Broken(Invariant.WORK, problem, request=requests[0][0].event.request)
+    if len(set(work.links)) != len(work.links) or not work.links:
+        raise Broken(Invariant.WORK, f"work {work.work} goes to the links {work.links}")
+    peers = [_peer(ledger, work, link) for link in work.links]
+    for peer in peers:
+        _check_device(ledger, now, work, peer, alone=not any(other.healthy for other in peers))
+    return requests
+
+
+def _contents(ledger: Ledger, work: SendWork) -> list[tuple[Request, slice]]:
+    """Requests are known by their images; where two are alike, the earlier one is meant."""
+    if len(work.images) > ledger.settings.max_batch:
+        raise Broken(Invariant.WORK, f"work {work.work} has {len(work.images)} images")
+    sent, start, found = work.images.tobytes(), 0, []
+    row = len(sent) // len(work.images)
+    for request in ledger.queue.values():
+        images = request.event.images
+        stop = start + len(images)
+        if stop <= len(work.images) and images.tobytes() == sent[start * row : stop * row]:
+            found.append((request, slice(start, stop)))
+            start = stop
+    if start != len(work.images) or not found:
+        raise Broken(Invariant.WORK, f"work {work.work} holds images of no request, from row {start} on")
+    return found
+
+
+def _peer(ledger: Ledger, work: SendWork, link: int) -> Peer:
+    peer = ledger.peers.get(link)
+    if peer is None or not peer.serves(work.bundle_id):
+        problem = f"work {work.work} goes to link {link}, which serves nothing of its bundle"
+        raise Broken(Invariant.WORK, problem, link=link)
+    return peer
+
+
+def _check_device(ledger: Ledger, now: float, work: SendWork, peer: Peer, *, alone: bool) -> None:
+    """alone: no healthy device gets the work."""
+    in_flight = [other for other in peer.works.values() if now < other.expires]
+    if len(in_flight) >= ledger.settings.window:
+        problem = f"work {work.work} goes to link {peer.link}, which has {len(in_flight)} in flight"
+        raise Broken(Invariant.WINDOW, problem, link=peer.link)
+    if peer.state is State.STALLED:
+        if alone:
+            if _somebody_serves(ledger):
+                problem = f"work {work.work} goes to stalled devices alone, though others serve"
+                raise Broken(Invariant.LOST, problem, link=peer.link)
+            return
+        if now < peer.probed + PROBE_PINGS * ledger.settings.ping:
+            problem = f"link {peer.link}, which is stalled, is probed again after {now - peer.probed:.3f} s"
+            raise Broken(Invariant.LOST, problem, link=peer.link)
+        peer.probed = now
+    elif not peer.healthy:
+        problem = f"work {work.work} goes to link {peer.link}, which is {peer.state.name}"
+        raise Broken(Invariant.LOST, problem, link=peer.link)
+
+
+def _somebody_serves(ledger: Ledger) -> bool:
+    bundle_id = ledger.served.bundle_id
+    return any(peer.healthy and peer.serves(bundle_id) for peer in ledger.peers.values())

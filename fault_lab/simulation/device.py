@@ -1,0 +1,238 @@
+"""A simulated device: joins, loads, works, leaves and joins again, as device_node does."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from aggregator import Model, Settings, effects, events
+from device_node.backoff import Backoff
+from device_node.connection import CONNECT_SECONDS, DRAIN_SECONDS, SILENT_PINGS
+from fault_lab.simulation.clock import Clock
+from fault_lab.simulation.connection import Aggregator, Connection, End
+from fault_lab.simulation.network import Way
+from fault_lab.simulation.scenario import DeviceSpec
+from fault_lab.simulation.store import Pair, Store
+from fault_lab.simulation.worker import Worker
+
+STEADY = 5.0  # seconds that a connection must last for the next wait to be short again
+START = 0.3  # seconds from the start of the process to its first attempt
+
+
+class Device:
+    """slowness, lying, refusing, busy, stuck: what faults have made of it; see `scenario.Kind`."""
+
+    def __init__(
+        self, number: int, spec: DeviceSpec, clock: Clock, aggregator: Aggregator, models: tuple[Model, ...], seed: int
+    ) -> None:
+        self.device_id = f"device-{number}"
+        self.spec = spec
+        self.clock = clock
+        self.random = Random(f"nonn device {seed} {number}")
+        self.up = Way(clock, self.random, spec.delay, spec.jitter)
+        self.down = Way(clock, self.random, spec.delay, spec.jitter)
+        self.slowness = 1.0
+        self.lying = 0.0
+        self.refusing = False
+        self.busy = False
+        self.stuck = False
+        self.running = False
+        self.connection: Connection | None = None
+        self.store = Store(self)
+        self.worker = Worker(self, None, 1)
+        self._aggregator = aggregator
+        self._models = models
+        self._backoff = Backoff(self.random)
+        self._life = 0
+        self._hung = False
+        self._frozen: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
+        self._unstuck: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._welcomed = False
+        self._leaving = False
+        self._again = False
+        self._silence = CONNECT_SECONDS
+        self._heard = 0.0
+        self._connected = 0.0
+        self._speed = 0.0
+
+    @property
+    def now(self) -> float:
+        """By its own clock."""
+        return self.clock.now * self.spec.rate
+
+    # ---- time and faults
+
+    def later(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:
+        """By its own clock, and only if the process lives until then."""
+        self.clock.after(seconds / self.spec.rate, self._run, self._life, action, arguments)
+
+    def obey(self, action: Callable[..., None], *arguments: Any) -> None:
+        self._run(self._life, action, arguments)
+
+    def start(self) -> None:
+        """Now, or once it has left."""
+        if self.running:
+            self._again = self._leaving
+            return
+        self.running, self._leaving, self._again = True, False, False
+        self._life += 1
+        self._backoff.reset()
+        self.later(START, self._connect)
+
+    def crash(self, *, silently: bool) -> None:
+        if not self.running:
+            return
+        if self.connection is not None:
+            if silently:
+                self.connection.vanish()
+            else:
+                self.connection.close_by_device()
+        self._stop()
+
+    def hang(self) -> None:
+        self._hung = self.running
+
+    def resume(self) -> None:
+        self._hung = False
+        frozen, self._frozen = self._frozen, []
+        for life, action, arguments in frozen:
+            self._run(life, action, arguments)
+
+    def when_unstuck(self, action: Callable[..., None], *arguments: Any) -> None:
+        self._unstuck.append((action, arguments))
+
+    def unstick(self) -> None:
+        self.stuck = False
+        waiting, self._unstuck = self._unstuck, []
+        for action, arguments in waiting:
+            self.obey(action, *arguments)
+        self.obey(self.worker.go_on)
+
+    def leave(self) -> None:
+        """As on SIGTERM."""
+        if self.running and not self._leaving:
+            self._leaving = True
+            self.obey(self._leave)
+
+    # ---- the connection
+
+    def receive(self, connection: Connection, message: Any) -> None:
+        if connection is not self.connection:
+            return
+        self._heard = self.now
+        match message:
+            case effects.Welcome(), settings:
+                self._welcome(connection, settings)
+            case End():
+                self.ended(connection)
+            case _ if not self._welcomed:
+                self._close()
+            case effects.SendWork() as work, sent:
+                self.worker.offer(work, sent)
+            case effects.Ping():
+                connection.say(events.Pong(connection.link))
+            case effects.Assign():
+                self.store.begin(connection, message)
+
+    def ended(self, connection: Connection) -> None:
+        if connection is self.connection:
+            self._close()
+
+    def worker_idle(self) -> None:
+        if self._leaving and not self.worker.accepting:
+            self._say_good_bye()
+
+    # ---- facts
+
+    def measure(self) -> float:
+        """Its speed, as its self-test finds it."""
+        self._speed = self.spec.speed / self.slowness * (0.9 + 0.2 * self.random.random())
+        return self._speed
+
+    def number_of(self, bundle_id: str) -> int:
+        return next(i for i, model in enumerate(self._models) if model.bundle_id == bundle_id)
+
+    def digest(self, pair: Pair) -> str:
+        return self._models[self.number_of(pair[0])].students[pair[1]].sha256
+
+    def _facts(self) -> events.DeviceFacts:
+        return events.DeviceFacts(
+            self.device_id,
+            self.device_id,
+            memory_bytes=self.spec.memory_bytes,
+            speed=self._speed,
+            cached_digests=self.store.cached,
+        )
+
+    # ---- inside
+
+    def _run(self, life: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if life != self._life or not self.running:
+            return
+        if self._hung:
+            self._frozen.append((life, action, arguments))
+        else:
+            action(*arguments)
+
+    def _stop(self) -> None:
+        self.running = self._hung = False
+        self.connection = None
+        self.worker = Worker(self, None, 1)
+        self._frozen.clear()
+        self._unstuck.clear()
+        self.store.lose_memory()
+        if self._again:
+            self.start()
+
+    def _connect(self) -> None:
+        self.connection = Connection(self, self._aggregator)
+        self.worker = Worker(self, self.connection, 1)
+        self._welcomed = False
+        self._silence = CONNECT_SECONDS
+        self._heard = self._connected = self.now
+        handshake = self.up.seconds() + self.down.seconds()
+        self.connection.up.send(self._facts(), extra=handshake)
+        self._listen(self.connection)
+
+    def _listen(self, connection: Connection) -> None:
+        """Give the aggregator up when nothing has come from it for too long."""
+        if connection is self.connection:
+            left = self._heard + self._silence - self.now
+            if left > 1e-9:
+                self.later(left, self._listen, connection)
+            else:
+                self._close()
+
+    def _welcome(self, connection: Connection, settings: Settings) -> None:
+        self._welcomed = True
+        self._silence = SILENT_PINGS * settings.ping
+        self.worker.window = settings.window
+        if self._leaving:
+            self._leave()
+
+    def _close(self) -> None:
+        """End the connection, and try again later."""
+        if self.connection is not None:
+            self.connection.close_by_device()
+        self.connection = None
+        self.worker = Worker(self, None, 1)
+        if self._leaving:
+            self._stop()
+            return
+        if self._welcomed and self.now - self._connected >= STEADY:
+            self._backoff.reset()
+        self.later(self._backoff.wait(), self._connect)
+
+    def _leave(self) -> None:
+        if self.connection is None or not self._welcomed:
+            self._close()
+        elif self.worker.accepting:
+            self.worker.accepting = False
+            if self.worker.idle:
+                self._say_good_bye()
+            else:
+                self.later(DRAIN_SECONDS, self._say_good_bye)
+
+    def _say_good_bye(self) -> None:
+        if self.connection is not None:
+            self.connection.say(events.Leaving(self.connection.link, "the device was stopped"))
+            self._close()

@@ -1,0 +1,115 @@
+"""The aggregator's shell on virtual time: what aggregator.driver does, with devices and clients that are simulated."""
+
+from collections import Counter
+from random import Random
+
+import numpy as np
+
+from aggregator import Model, effects, events
+from aggregator.effects import Effect
+from fault_lab.invariants import Watch
+from fault_lab.simulation.clock import Clock
+from fault_lab.simulation.connection import Connection
+from fault_lab.simulation.scenario import Ask
+from fault_lab.simulation.toy import INPUT, make_images
+
+CLOSING = 0.001  # seconds between the end of a link and the end of its stream
+
+
+class Front:
+    """Feeds the core, carries out its effects, wakes it. count: of what happened, by name."""
+
+    def __init__(self, clock: Clock, watch: Watch, models: tuple[Model, ...], seed: int) -> None:
+        self.clock = clock
+        self.watch = watch
+        self.models = models
+        self.count: Counter[str] = Counter()
+        self.outcomes: dict[int, effects.Answer | effects.Refuse] = {}
+        self._random = Random(f"nonn clients {seed}")
+        self._connections: dict[int, Connection] = {}
+        self._number = 0
+        self._wakeup = float("inf")
+
+    # ---- devices
+
+    def accept(self, connection: Connection, facts: events.DeviceFacts) -> None:
+        if not connection.link:
+            connection.link = self._next_number()
+            self._connections[connection.link] = connection
+            self.feed(events.Joined(connection.link, facts))
+
+    def hear(self, connection: Connection, event: events.DeviceEvent) -> None:
+        if connection.link in self._connections:
+            self.feed(event)
+
+    def end(self, connection: Connection) -> None:
+        if self._connections.pop(connection.link, None) is not None:
+            self.feed(events.Gone(connection.link, "its stream ended"))
+
+    # ---- clients
+
+    def ask(self, ask: Ask) -> int:
+        """The request arrives now."""
+        number = self._next_number()
+        images = make_images(self._random, number, ask.images)
+        if not ask.sound:
+            images = images.astype(np.float32) if number % 2 else images[:, :, :, : INPUT.channels - 1]
+        deadline = None if ask.timeout is None else self.clock.now - ask.delay + ask.timeout
+        bundle_id = "" if ask.bundle is None else self.models[ask.bundle].bundle_id
+        self.count["requests"] += 1
+        self.feed(events.Predict(number, images, deadline, ask.strict, bundle_id, ask.policy))
+        if ask.cancel is not None:
+            self.clock.after(ask.cancel, self._cancel, number)
+        return number
+
+    def _cancel(self, request: int) -> None:
+        if request not in self.outcomes:
+            self.count["cancelled"] += 1
+            self.feed(events.Cancelled(request))
+
+    # ---- the core
+
+    def feed(self, event: events.Event) -> None:
+        for effect in self.watch.handle(self.clock.now, event):
+            self._carry_out(effect)
+        due = self.watch.next_wakeup()
+        if due is not None and due < self._wakeup:
+            self._wakeup = due
+            self.clock.at(due, self._wake, due)
+
+    def _wake(self, due: float) -> None:
+        """As the driver does it: a timer that rings early asks again."""
+        if due == self._wakeup:
+            self._wakeup = float("inf")
+            self.feed(events.Tick())
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case effects.SendWork(links):
+                self.count["works"] += 1
+                for link in links:
+                    self._connections[link].down.send((effect, self.clock.now))
+            case effects.Answer(request):
+                self.count["answered"] += 1
+                self.count["degraded"] += bool(effect.missing)
+                self.outcomes[request] = effect
+            case effects.Refuse(request):
+                self.count["refused"] += 1
+                self.count[effect.code.name] += 1
+                self.outcomes[request] = effect
+            case effects.Welcome(link):
+                self._connections[link].down.send((effect, self.watch.settings))
+            case effects.Ping(link) | effects.Assign(link):
+                self._connections[link].down.send(effect)
+            case effects.CloseLink(link):
+                connection = self._connections[link]
+                connection.close_by_aggregator()
+                self.clock.after(CLOSING, self.end, connection)
+            case effects.Reloaded():
+                self.count["reloaded"] += 1
+            case effects.ReloadFailed():
+                self.count["reloads failed"] += 1
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
