@@ -70,6 +70,7 @@ class Bundles:
         """The device lives no longer, though it is still connected."""
         for hosting in self._active():
             hosting.fall_silent(now, device)
+        self._absolve(now)
         self._outdated = True
 
     def ready(self, now: float, device: Device, hosting: Hosting, student: int) -> None:
@@ -98,16 +99,14 @@ class Bundles:
             for hosting in self._active():
                 if hosting.places[device.link].shedding:
                     hosting.rebalance(now)
-        for hosting in self._retired:
-            self._drop(device, hosting)
+        self._drop(now, device)
 
     def wake(self, now: float) -> None:
         for hosting in self._active():
             if hosting.has_due(now):
                 hosting.rebalance(now)
-        for hosting in self._retired:
-            for place in list(hosting.places.values()):
-                self._drop(place.device, hosting)
+        for device in self._devices.values():
+            self._drop(now, device)
         if self._reloading:
             self._alarm.at(self._reloading.until)
 
@@ -119,6 +118,9 @@ class Bundles:
             self._emit(ReloadFailed(model.bundle_id, "another bundle is being loaded: try again when it is"))
         elif model.bundle_id == self.served.model.bundle_id:
             self._emit(ReloadFailed(model.bundle_id, "this bundle is served already"))
+        elif any(hosting.model.bundle_id == model.bundle_id for hosting in self._retired):
+            problem = "works of this bundle, from when it was served, are still out: try again in a moment"
+            self._emit(ReloadFailed(model.bundle_id, problem))
         else:
             staged = self._hosting(model)
             self._reloading = Reloading(staged, now + self._settings.reload, {})
@@ -153,7 +155,7 @@ class Bundles:
         self._outdated = True
         self._retired.append(old)
         for device in self._devices.values():
-            self._drop(device, old)
+            self._drop(now, device)
         devices = len(staged.serving())
         self._emit(Note(f"{name} is served now, by {devices} devices"))
         self._emit(Reloaded(staged.model.bundle_id, old.model.bundle_id, devices))
@@ -170,13 +172,18 @@ class Bundles:
         if stalled:
             self.rebalance(now)
 
-    def _drop(self, device: Device, retired: Hosting) -> None:
-        """Have the device forget its students of an old bundle, unless something is in flight for them."""
-        place = retired.places.get(device.link)
-        if place is not None and not any(flight.place is place for flight in device.in_flight.values()):
-            del retired.places[device.link]
-            self._changed[device.link] = device
-            self._retired = [hosting for hosting in self._retired if hosting.places]
+    def _drop(self, now: float, device: Device) -> None:
+        """Have the device forget its students of old bundles, unless something is in flight for them."""
+        if not self._retired:
+            return
+        busy = [flight.place for flight in device.in_flight.values()]
+        for retired in self._retired:
+            place = retired.places.get(device.link)
+            if place is not None and place not in busy:
+                del retired.places[device.link]
+                self._changed[device.link] = device
+                self.rebalance(now)  # there is room now for what did not fit beside them
+        self._retired = [hosting for hosting in self._retired if hosting.places]
 
     def _report(self) -> None:
         """Say whether all students are served, and have the merges of those that are prepared."""

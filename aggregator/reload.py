@@ -15,13 +15,18 @@ class Reloading:
 
     def settled(self, now: float) -> bool:
         """Whether there is nothing left to wait for."""
-        return now >= self.until or not any(place.loading for place in self.staged.places.values())
+        places = self.staged.places.values()
+        if now >= self.until or not places:
+            return True
+        # While all that are connected are silent, none of them has tried the bundle.
+        return any(place.device.living for place in places) and not any(place.loading for place in places)
 
     def objection(self, served: Hosting) -> str:
         """Why the bundle may not take over from the one that is served; empty if it may."""
         passed, before = len(self.staged.serving()), len(served.serving())
         covered = self.staged.whole or not served.whole
-        if covered and passed >= before:
+        tried = passed > 0 or not self.staged.places
+        if covered and tried and passed >= before:
             return ""
         lacking = sorted(set(range(len(self.staged.model.students))) - self.staged.served())
         numbers = ", ".join(map(str, lacking))

@@ -6,6 +6,7 @@ import pytest
 from aggregator import Settings, effects, events
 from aggregator.effects import Reloaded, ReloadFailed
 from aggregator.model import Model
+from aggregator.status import State
 from tests.aggregator.virtual import MB, Cluster, make_model
 
 OLD = "b" * 64
@@ -172,6 +173,37 @@ def test_a_second_reload_is_refused(model: Model, problem: str) -> None:
     cluster.log.clear()
     cluster.do(events.Reload(model))
     assert problem in failure(cluster)
+
+
+def test_while_all_devices_are_silent_nothing_takes_over() -> None:
+    cluster = Cluster()
+    links = cluster.serve(2)
+    cluster.wait(5.0)
+    assert {cluster.state(link) for link in links} == {State.SUSPECT}
+    cluster.do(events.Reload(NEW))
+    assert outcome(cluster) is None
+    for link in links:
+        cluster.do(events.Pong(link))
+    assert all(bundles(cluster, link) == {OLD, NEW.bundle_id} for link in links)
+
+
+def test_silent_devices_have_tried_nothing() -> None:
+    cluster = Cluster()
+    cluster.serve(2)
+    cluster.wait(5.0)
+    cluster.do(events.Reload(NEW))
+    cluster.wait(61.0)
+    assert "0 devices can serve it" in failure(cluster)
+
+
+def test_a_bundle_whose_works_are_still_out_cannot_be_loaded_again_yet() -> None:
+    cluster, links = begin()
+    cluster.predict()
+    for link in links:
+        cluster.load(link, NEW.bundle_id)
+    cluster.log.clear()
+    cluster.do(events.Reload(cluster.model))
+    assert "still out" in failure(cluster)
 
 
 def test_requests_that_wait_and_do_not_fit_the_new_bundle_are_refused() -> None:

@@ -5,7 +5,7 @@ import pytest
 from aggregator import Settings, effects, events
 from aggregator.devices import LEAST_PATIENCE
 from aggregator.status import State
-from tests.aggregator.virtual import Cluster, make_model
+from tests.aggregator.virtual import MB, Cluster, make_model
 
 PROBE = 3.0
 
@@ -145,6 +145,27 @@ def test_a_stalled_device_that_a_new_bundle_passes_over_begins_anew(
         cluster.load(link, new.bundle_id)
     assert cluster.core.model is new
     assert cluster.state(mute) is State.LOADING
+    cluster.load(mute, new.bundle_id)
+    assert cluster.state(mute) is State.SERVING
+
+
+def test_works_of_an_old_bundle_stall_no_device_that_has_nothing_else() -> None:
+    cluster = Cluster(Settings(heal=10.0))
+    links = [cluster.join(memory_bytes=60 * MB), *(cluster.join() for _ in range(5))]
+    cluster.wait(1.0)
+    for link in links:
+        cluster.ready(link)
+    cluster.keep_busy(links)
+    mute = stall(cluster, links)
+    new = make_model(parts=(0, 1, 2), name="n")
+    cluster.do(events.Reload(new))
+    for link in links[1:]:
+        cluster.load(link, new.bundle_id)
+    assert {bundle for bundle, _ in cluster.held[mute]} == {cluster.model.bundle_id}, (
+        "no room for the new one"
+    )
+    cluster.wait(12.0, answering=links)
+    assert {bundle for bundle, _ in cluster.held[mute]} == {new.bundle_id}
     cluster.load(mute, new.bundle_id)
     assert cluster.state(mute) is State.SERVING
 
