@@ -9,6 +9,7 @@ from bundle.errors import StorageError
 from device_node.cache import StudentCache, is_digest
 from device_node.errors import StudentUnusable, one_line
 from device_node.fetch import fetch_student
+from device_node.machine import trim_memory
 from device_node.state import StateFolder
 from device_node.students import Student
 from protos import nonn_pb2, tensors
@@ -51,6 +52,7 @@ class Hosting:
         self.serving = kept
         digests = {each.sha256 for each in named.values()}
         self._loaded = {digest: student for digest, student in self._loaded.items() if digest in digests}
+        trim_memory()
         self._cache.touch(digests)
         making = self._making
         wanted = making is not None and named.get((making.bundle_id, making.student)) == making
@@ -96,6 +98,7 @@ class Hosting:
         await asyncio.to_thread(_self_test, student, assigned)
         self._loaded[assigned.sha256] = student
         await asyncio.to_thread(self._keep_speed, student.speed(assigned.multiply_adds))
+        await asyncio.to_thread(trim_memory)
         log.info("serving student %d of bundle %s", assigned.student, one_line(assigned.bundle_id[:12]))
         return student
 
