@@ -47,9 +47,7 @@ class Student:
 
         Raises WorkRefused when the graph does not take images of this shape.
         """
-        found = images.shape[1:]
-        fixed = zip(found, self._shape, strict=True)
-        if not len(images) or any(isinstance(size, int) and here != size for here, size in fixed):
+        if not len(images) or not self._takes(images.shape[1:]):
             raise WorkRefused(f"images of shape {list(images.shape)}, expected [N, {_join(self._shape)}]")
         runs = []
         for start in range(0, len(images), LARGEST_RUN):
@@ -57,6 +55,13 @@ class Student:
                 raise BudgetPassed(f"its time was over with {start} of {len(images)} images computed")
             runs.append(self._run(images[start : start + LARGEST_RUN]))
         return runs[0] if len(runs) == 1 else np.concatenate(runs)
+
+    def _takes(self, shape: tuple[int, ...]) -> bool:
+        if shape == self._shape:
+            return True
+        return all(
+            here == size for here, size in zip(shape, self._shape, strict=True) if isinstance(size, int)
+        )
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         (logits,) = self._session.run([_OUTPUT], {_INPUT: images})

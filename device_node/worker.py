@@ -53,17 +53,21 @@ class Worker:
         self._executor = executor
         self._send = send
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
+        self._computing = asyncio.Lock()
         self._waiting_bytes = 0
         self._ended = False
 
     async def offer(self, work: nonn_pb2.Work, received: float) -> None:
-        """Take the work, or say at once that it will not be done."""
+        """Take the work, or say at once that it will not be done. A short one is done on return."""
         if not self.accepting:
             await self._refuse(work, nonn_pb2.OVERLOADED, "this device is leaving")
         elif self._jobs.qsize() >= self.window or self._waiting_bytes > MOST_WAITING_BYTES:
             await self._refuse(work, nonn_pb2.OVERLOADED, f"{self._jobs.qsize()} works are waiting already")
         else:
             job = Job(work, received, received + work.budget_seconds)
+            if self._jobs.empty() and not self._computing.locked() and self._is_short(work):
+                await self._do(job)  # waking the task that waits for it would cost more than some students
+                return
             self._waiting_bytes += job.size
             self._jobs.put_nowait(job)
 
@@ -81,8 +85,19 @@ class Worker:
     async def finished(self) -> None:
         """Returns when nothing waits and nothing is being computed."""
         await self._jobs.join()
+        async with self._computing:
+            pass
+
+    def _is_short(self, work: nonn_pb2.Work) -> bool:
+        images = work.images.shape[0] if work.images.shape else 0
+        students = self._hosting.serving.get(work.bundle_id, {})
+        return all(student.image_seconds * images <= INLINE_SECONDS for student in students.values())
 
     async def _do(self, job: Job) -> None:
+        async with self._computing:
+            await self._do_shares(job)
+
+    async def _do_shares(self, job: Job) -> None:
         work = job.work
         students = self._hosting.serving.get(work.bundle_id)
         if not students:
