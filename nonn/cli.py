@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Used by the `nonn` script and `python -m nonn`."""
     # ONNX Runtime would report its use to its makers, and complain where it cannot.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    # gRPC's newer engine takes every message through two more threads than its older one, which is still there.
+    # gRPC's newer engine takes each message through two more threads than its older one, which it still has.
     # For messages as small as ours that is a good part of the processor time: see benchmarks/README.md.
     os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener,-event_engine_client")
     try:
