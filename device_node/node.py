@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import signal
@@ -61,6 +62,7 @@ class DeviceNode:
             self._last_contact = time.monotonic()
             while not self._stop.is_set():
                 await self._serve_once(executor)
+                gc.collect()  # an ended stream lies in reference cycles, and keeps its socket that long
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
         log.info("device %s has left", self._state.name)

@@ -1,5 +1,6 @@
 """One student in ONNX Runtime: loaded from bytes, proven and timed by its self-test, run on images."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -102,6 +103,7 @@ class Student:
 
 def import_runtime() -> Any:
     """onnxruntime, imported when first needed: it takes a good part of a device's start."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it keeps a diary for its makers
     import onnxruntime
 
     return onnxruntime

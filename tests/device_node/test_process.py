@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 
 from device_node.pulse import BEAT_SECONDS, STALL_SECONDS
@@ -65,6 +66,16 @@ def test_a_signal_ends_it_in_good_order(
         f"serving student 0 of bundle {'b' * 12}",
         "device kitchen has left",
     ]
+
+
+def test_an_ended_stream_leaves_no_socket_behind(aggregator: ScriptedAggregator, start: Start) -> None:
+    process = start()
+    for _ in range(3):
+        peer = aggregator.accept()
+        peer.serve()
+        peer.abort(grpc.StatusCode.UNAVAILABLE, "restarted")
+    aggregator.accept().serve()
+    assert len(psutil.Process(process.pid).net_connections()) == 1
 
 
 def test_another_protocol_version_is_code_12(aggregator: ScriptedAggregator, start: Start) -> None:
