@@ -163,7 +163,7 @@ class Bundles:
         return True
 
     def _absolve(self, now: float) -> None:
-        """A stalled device without a student has nothing to be late with, and could never show that it is well."""
+        """A stalled device without a student is late with nothing, and could never show that it is well."""
         idle = [place.device for place in self.served.places.values() if not place.assigned]
         stalled = [device for device in idle if device.stalled]
         for device in stalled:

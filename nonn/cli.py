@@ -26,6 +26,7 @@ COMMANDS = (
     "predict",
     "status",
     "reload",
+    "faults",
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 

@@ -4,7 +4,15 @@ from typing import ClassVar
 
 from bundle.errors import InputError, NonnError
 
-__all__ = ["ClusterUnreachable", "InputError", "MissingExtra", "NonnError", "RequestRefused", "UsageError"]
+__all__ = [
+    "ClusterUnreachable",
+    "InputError",
+    "InvariantViolated",
+    "MissingExtra",
+    "NonnError",
+    "RequestRefused",
+    "UsageError",
+]
 
 
 class UsageError(NonnError):
@@ -45,3 +53,9 @@ class MissingExtra(NonnError):
         super().__init__(
             f"{purpose} needs the package {package}: in the checkout, `pip install '.[{extra}]'` brings it"
         )
+
+
+class InvariantViolated(NonnError):
+    """A cluster under faults has broken a promise: a fault of NoNN. The text says how to see it again."""
+
+    exit_code: ClassVar[int] = 14

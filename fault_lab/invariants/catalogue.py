@@ -7,6 +7,7 @@ from collections.abc import Sequence
 class Invariant(enum.Enum):
     """One sentence each: the promise that was broken."""
 
+    SOUND = "no sequence of events makes the core fail"
     ONCE = "every request is answered or refused exactly once"
     IN_TIME = "every request has its outcome before its deadline"
     TRUTH = "an answer names exactly the students whose partial logits had arrived"
@@ -45,7 +46,7 @@ class Broken(Exception):
 
 
 class Violation(Exception):
-    """An invariant did not hold. time: seconds of the watched core's clock. history: lines, the latest last."""
+    """An invariant did not hold. time: seconds of the core's clock. history: lines, the latest last."""
 
     def __init__(self, broken: Broken, time: float, history: Sequence[str]) -> None:
         super().__init__(f"at {time:.6f} s: {broken} (promised: {broken.invariant.value})")

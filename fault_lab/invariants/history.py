@@ -15,7 +15,7 @@ LINES = 40
 
 
 class History:
-    """Steps of a core, and remarks about what was done to it. Keeps all of them, or the latest `most` steps."""
+    """Steps of a core, and remarks about what was done to it: all of them, or the latest `most`."""
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most
@@ -40,7 +40,7 @@ class History:
                 yield f"{'':>12} < {describe(effect)}"
 
     def about(self, request: int | None, link: int | None) -> list[str]:
-        """The latest lines that concern the request or the device; all of the latest when neither is given."""
+        """The latest lines that concern the request or the device; simply the latest if neither is given."""
         works = self._works_of(request)
         chosen: list[str] = []
         for now, event, effects in reversed(self._steps):
@@ -55,7 +55,9 @@ class History:
 
     def _works_of(self, request: int | None) -> set[int]:
         """The works that may have held the request: those with images like its own."""
-        asked = [event for _, event, _ in self._steps if isinstance(event, Predict) and event.request == request]
+        asked = [
+            event for _, event, _ in self._steps if isinstance(event, Predict) and event.request == request
+        ]
         if not asked:
             return set()
         sample = asked[0].images.tobytes()

@@ -18,8 +18,10 @@ MOST_FAULTS = 3
 class Ledger:
     """Takes events and effects in, judges nothing.
 
-    requests: without an outcome, by arrival; queue: those of them that no work holds. touched: works that this
-    step's event has changed; arrival: its good partial; speaker: the link that it came from. loading: bundles that were to be loaded, and since when.
+    requests: without an outcome, by arrival; queue: those of them that no work holds.
+    loading: bundles that were to be loaded, and since when. hosted: whatever was hosted at any time.
+    Of this step: speaker, the link that its event came from; arrival, the good partial that it was; touched,
+    the works that it has changed.
     """
 
     def __init__(self, model: Model, settings: Settings) -> None:
@@ -206,7 +208,7 @@ class Ledger:
         self.membership_changed = now
 
     def reload_failed(self, now: float, bundle_id: str) -> None:
-        """An order to load that bundle has not been carried out: the latest, since they may only differ in that."""
+        """The latest order to load that bundle has not been carried out."""
         orders = [order for order in self.loading if order[0].bundle_id == bundle_id]
         self.loading.remove(orders[-1])
         self.membership_changed = now

@@ -50,7 +50,9 @@ def _check_taken(ledger: Ledger, now: float, peer: Peer, pair: Pair) -> None:
 def check_orders(ledger: Ledger, now: float) -> None:
     for model, since in ledger.loading:
         if now > since + ledger.settings.reload + GRACE:
-            problem = f"bundle {model.bundle_id[:12]} was to be loaded at {since:.6f} s, and nothing came of it"
+            problem = (
+                f"bundle {model.bundle_id[:12]} was to be loaded at {since:.6f} s, and nothing came of it"
+            )
             raise Broken(Invariant.RELOAD, problem)
 
 

@@ -11,7 +11,6 @@ from fault_lab.invariants.ledger import Ledger
 WAKES, WAKES_FOR_EACH = 100, 10
 # Ticks in a row at one and the same time.
 TICKS_AT_ONCE = 3
-INSTANT = 1e-6  # seconds that rounding may take
 
 
 class Pulse:
@@ -39,7 +38,7 @@ class Pulse:
     def _check_deadlines(self, now: float, due: float) -> None:
         first = min(self._ledger.requests.values(), key=lambda request: request.deadline)
         number = first.event.request
-        if now > first.deadline + INSTANT:
+        if now >= first.deadline:
             problem = f"request {number} was due at {first.deadline:.6f} s and has no outcome"
             raise Broken(Invariant.IN_TIME, problem, request=number)
         if due > first.deadline:

@@ -31,7 +31,7 @@ class AnyCore(Protocol):
 
 
 class Watch:
-    """Takes the place of the core that it wraps. `handle` raises Violation when an invariant does not hold."""
+    """Takes the place of the core that it wraps. `handle` raises Violation."""
 
     def __init__(self, core: AnyCore, history: History | None = None) -> None:
         self.core = core
@@ -62,7 +62,11 @@ class Watch:
 
     def handle(self, now: float, event: events.Event) -> list[Effect]:
         self._now = now = max(now, self._now)
-        found = self.core.handle(now, event)
+        try:
+            found = self.core.handle(now, event)
+        except Exception as error:
+            self.history.record(now, event, ())
+            raise self.violation(now, Broken(Invariant.SOUND, f"it raised {error!r}")) from error
         self.history.record(now, event, found)
         try:
             self._check(now, event, found)

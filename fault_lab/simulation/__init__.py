@@ -8,5 +8,6 @@ True
 from fault_lab.simulation.draw import draw
 from fault_lab.simulation.scenario import Scenario
 from fault_lab.simulation.simulation import Outcome, Simulation
+from fault_lab.simulation.tally import Tally
 
-__all__ = ["Outcome", "Scenario", "Simulation", "draw"]
+__all__ = ["Outcome", "Scenario", "Simulation", "Tally", "draw"]

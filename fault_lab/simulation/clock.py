@@ -6,17 +6,17 @@ from typing import Any
 
 
 class Clock:
-    """now: seconds since the start. What is due at the same time happens in the order in which it was asked for."""
+    """now: seconds since the start. What is due at one time happens in the order of the calls."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._due: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._due: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._count = 0
 
-    def after(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:
+    def after(self, seconds: float, action: Callable[..., object], *arguments: Any) -> None:
         self.at(self.now + seconds, action, *arguments)
 
-    def at(self, time: float, action: Callable[..., None], *arguments: Any) -> None:
+    def at(self, time: float, action: Callable[..., object], *arguments: Any) -> None:
         """Never in the past: what is late happens now."""
         self._count += 1
         heapq.heappush(self._due, (max(time, self.now), self._count, action, arguments))

@@ -22,7 +22,13 @@ class Device:
     """slowness, lying, refusing, busy, stuck: what faults have made of it; see `scenario.Kind`."""
 
     def __init__(
-        self, number: int, spec: DeviceSpec, clock: Clock, aggregator: Aggregator, models: tuple[Model, ...], seed: int
+        self,
+        number: int,
+        spec: DeviceSpec,
+        clock: Clock,
+        aggregator: Aggregator,
+        models: tuple[Model, ...],
+        seed: int,
     ) -> None:
         self.device_id = f"device-{number}"
         self.spec = spec

@@ -114,7 +114,7 @@ def draw_ask(random: Random, at: float, settings: Settings, *, hurried: bool, od
 
 
 def draw_faults(random: Random, seconds: float, devices: int, settings: Settings) -> tuple[Fault, ...]:
-    """All of them over by `seconds`. Somebody always comes back; everybody if students wait for their device."""
+    """All over by `seconds`. Somebody always comes back; everybody if students wait for their device."""
     count = random.choice((0, 1, 2, 3, 4, 6, 8))
     kinds = random.sample(list(Kind), random.randint(1, 6))
     faults = [draw_fault(random, seconds, random.choice(kinds), devices, settings) for _ in range(count)]
@@ -135,11 +135,13 @@ def draw_fault(random: Random, seconds: float, kind: Kind, devices: int, setting
 
 
 def draw_orders(random: Random, seconds: float) -> tuple[Order, ...]:
-    """Another bundle, sometimes a second order while the first is under way, or for what is served already."""
+    """Another bundle; sometimes a second one meanwhile, or what is served already."""
     first = random.uniform(2.0, seconds)
     orders = [Order(first, random.choice((0, 1, 1, 1)))]
     if random.random() < 0.4:
-        orders.append(Order(first + random.choice((0.0, 0.2, 4.0)) * random.random(), random.choice((0, 1, 2))))
+        orders.append(
+            Order(first + random.choice((0.0, 0.2, 4.0)) * random.random(), random.choice((0, 1, 2)))
+        )
     return tuple(orders)
 
 

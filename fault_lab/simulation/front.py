@@ -1,4 +1,4 @@
-"""The aggregator's shell on virtual time: what aggregator.driver does, with devices and clients that are simulated."""
+"""The aggregator's shell on virtual time: aggregator.driver, with simulated devices and clients."""
 
 from collections import Counter
 from random import Random

@@ -1,8 +1,8 @@
 """The way between one device and the aggregator, and the streams that run over it.
 
-A stream keeps its messages in order and loses none, as TCP does, unless its way is `harsh`: then single
-messages are lost, doubled or overtaken, which a sound core must survive too. A black hole keeps messages until
-it ends, as TCP would by sending them again.
+A stream keeps its messages in order and loses none, as TCP does, unless its way is harsh: then single
+messages are lost, doubled or overtaken, which a sound core must survive too. A black hole keeps messages
+until it ends, as TCP would by sending them again.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ GENTLE = Harshness()
 
 
 class Way:
-    """One direction. It outlives the streams that use it. delay and jitter in seconds; slowed: by what factor.
+    """One direction, which outlives the streams in it. delay, jitter: seconds; slowed: by what factor.
 
     harmed: a message has been lost, doubled or overtaken, so that both ends may disagree for good.
     """

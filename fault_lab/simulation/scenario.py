@@ -69,9 +69,10 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. at: when the client sends it, `delay` before it arrives. timeout, cancel: seconds from then.
+    """One request. at: when it is sent, `delay` before it arrives. timeout: seconds from then on.
 
-    bundle: number of the one that it insists on; None: any. sound: its images are what the model takes.
+    cancel: seconds after its arrival. bundle: number of the one that it insists on; None: any.
+    sound: its images are what the model takes.
     """
 
     at: float
@@ -95,7 +96,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """seconds: after which all faults are over. drain: when the aggregator is told to stop, if before that."""
+    """seconds: when all faults are over. drain: when the aggregator is told to stop, if before that."""
 
     seed: int
     seconds: float

@@ -29,7 +29,7 @@ MakeCore = Callable[[Model, Settings], AnyCore]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """steps: of the core. seconds: of virtual time. calm: how many of them until the cluster was whole again."""
+    """steps: of the core. seconds: of virtual time; calm: those until the cluster was whole again."""
 
     steps: int
     seconds: float
@@ -119,12 +119,14 @@ class Simulation:
 
     def _patience(self) -> float:
         scenario, settings = self.scenario, self.scenario.settings
-        loading = sum(spec.fetch + spec.load for spec in scenario.devices) * scenario.parts * scenario.replicas
+        loading = (
+            sum(spec.fetch + spec.load for spec in scenario.devices) * scenario.parts * scenario.replicas
+        )
         patience = JOINING + loading + 10 * settings.settle + 2 * (settings.heal or 0.0) + settings.reload
         return patience + SECOND_CHANCE
 
     def _lacking(self, asked: list[int]) -> str:
-        """What is not as it was before all trouble, or nothing. asked: requests since then, with an outcome."""
+        """What is not as before all trouble, or nothing. asked: requests since then, with an outcome."""
         ledger = self.watch.ledger
         living = [peer for peer in ledger.peers.values() if peer.healthy]
         running = sum(device.running for device in self.devices)
@@ -138,9 +140,11 @@ class Simulation:
                 return f"link {peer.link} does not serve all that it was assigned"
         if left_out := Coverage(ledger).left_out(self.clock.now):
             return f"student {left_out[0][0][1]} is hosted by nobody"
+        everyone = tuple(sorted({student for _, student in served}))
+        if not everyone:  # and nobody could load any
+            return ""
         found = [self.front.outcomes[request] for request in asked[-IN_A_ROW:]]
         answers = [outcome for outcome in found if isinstance(outcome, effects.Answer)]
-        everyone = tuple(sorted({student for _, student in served}))
         if len(answers) < IN_A_ROW or any(answer.answered != everyone for answer in answers):
             return f"requests are not answered by all of {everyone}"
         return ""
