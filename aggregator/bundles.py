@@ -154,6 +154,8 @@ class Bundles:
         self.served = staged
         self._outdated = True
         self._retired.append(old)
+        for place in old.places.values():
+            place.assigned &= place.ready  # nobody needs to load the others any more
         for device in self._devices.values():
             self._drop(now, device)
         devices = len(staged.serving())

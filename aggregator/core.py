@@ -132,8 +132,7 @@ class Core:
         if isinstance(event, events.Gone):
             self._lose(now, device, event.reason)
             return
-        if self._membership.heard(now, device):
-            self._bundles.rebalance(now)
+        back = self._membership.heard(now, device)
         match event:
             case events.Partial():
                 if not self._dispatch.partial(now, device, event):
@@ -153,6 +152,8 @@ class Core:
                 self._dispatch.desk.counters.dropped += 1
             case events.Pong():
                 pass
+        if back:  # not before: the first that it says may be that it leaves
+            self._bundles.rebalance(now)
         self._bundles.relieve(now, device)
 
     def _leave(self, now: float, device: Device, reason: str) -> None:

@@ -151,6 +151,7 @@ class Hosting:
             device_id=device.facts.device_id,
             students=here.assigned,
             serving=frozenset(here.ready),
+            busy=bool(device.in_flight),
             former=frozenset(
                 student
                 for student, left in self._departed.items()

@@ -19,7 +19,7 @@ class Host:
     """A living device. students: hosted, loading ones too; serving: those that are loaded.
 
     former: students that it hosted before it was lost. cached: students whose file it has.
-    refused: students that did not pass their self-test on it.
+    refused: students that did not pass their self-test on it. busy: what is taken from it stays for a while.
     """
 
     device_id: str
@@ -30,6 +30,7 @@ class Host:
     refused: frozenset[int] = frozenset()
     memory_bytes: int = 0
     speed: float = 0.0
+    busy: bool = False
 
 
 def place(
@@ -90,6 +91,8 @@ class _Plan:
             student = min(waiting, key=lambda s: (self._covered(s), s))
             waiting.remove(student)
             able = [host for host in self.hosts if self._fits(host, student)]
+            at_once = [host for host in able if not host.busy or self._fits_beside(host, student)]
+            able = at_once or able
             if not able:
                 able = [h for h in self.hosts if self._fits(h, student, without=self._spare(h))]
             if able:
@@ -133,6 +136,11 @@ class _Plan:
         if student in held or student in host.refused:
             return False
         needed = sum(self.students[s].memory_bytes for s in (*(held - set(without)), student))
+        return host.memory_bytes == 0 or needed <= host.memory_bytes
+
+    def _fits_beside(self, host: Host, student: int) -> bool:
+        """Whether the student fits even while the device keeps what is taken from it."""
+        needed = sum(self.students[s].memory_bytes for s in self.held[host.device_id] | host.students | {student})
         return host.memory_bytes == 0 or needed <= host.memory_bytes
 
     def _movable(self) -> dict[int, tuple[float, int]]:

@@ -177,6 +177,17 @@ def test_a_suspect_devices_students_move_and_need_not_come_back(cluster: Cluster
     assert sorted(served) == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_silent_device_whose_first_word_is_that_it_leaves_takes_nothing_back() -> None:
+    cluster = Cluster(Settings(heal=0.0))
+    silent, other = cluster.serve(2)
+    cluster.wait(5.0, answering=[other])
+    cluster.ready(other)
+    cluster.do(events.Leaving(silent, "stopped"))
+    request = cluster.predict()
+    cluster.answer(other, *range(6))
+    assert cluster.answered(request).missing == ()
+
+
 def test_a_leaving_device_gets_no_more_work_but_may_finish_what_it_has(cluster: Cluster) -> None:
     a, b = cluster.serve(2)
     request = cluster.predict()

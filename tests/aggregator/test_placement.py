@@ -95,6 +95,13 @@ def test_a_full_replica_makes_room_for_an_uncovered_part() -> None:
     assert place(students((0, 1)), hosts, due=[1]) == {"a": {1}, "b": {0}}
 
 
+def test_a_device_that_has_room_now_goes_before_one_that_will_have_it() -> None:
+    soon, now = host("soon", 0, 1, memory_bytes=2), host("now", 1, memory_bytes=2)
+    three = students((0, 1, 2))
+    assert place(three, [soon, now], due=[2]) == {"soon": {0, 2}, "now": {1}}
+    assert place(three, [replace(soon, busy=True), now], due=[2]) == {"soon": {0}, "now": {1, 2}}
+
+
 PART_LISTS = st.integers(1, 4).flatmap(
     lambda parts: st.lists(st.integers(0, parts - 1), max_size=6).map(lambda extra: (*range(parts), *extra))
 )

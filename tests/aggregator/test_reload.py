@@ -143,6 +143,20 @@ def test_a_device_that_is_lost_meanwhile_does_not_hold_it_up() -> None:
     assert outcome(cluster) == Reloaded(NEW.bundle_id, OLD, 2)
 
 
+def test_nobody_loads_students_of_the_old_bundle_once_it_is_replaced() -> None:
+    cluster = Cluster(Settings(heal=0.0))
+    busy, lost = cluster.serve(2)
+    cluster.do(events.Reload(NEW))
+    cluster.load(busy, NEW.bundle_id)
+    cluster.predict()
+    mine = set(cluster.assigned[busy])
+    cluster.do(events.Gone(lost, "crashed"))
+    assert set(cluster.assigned[busy]) == set(range(6)), "it is to take the lost device's students over"
+    cluster.load(busy, NEW.bundle_id)
+    assert isinstance(outcome(cluster), Reloaded)
+    assert set(cluster.assigned[busy]) == mine, "those that the work counts on"
+
+
 def test_a_device_that_joins_meanwhile_loads_both() -> None:
     cluster, links = begin()
     late = cluster.join()
