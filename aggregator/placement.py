@@ -140,7 +140,9 @@ class _Plan:
 
     def _fits_beside(self, host: Host, student: int) -> bool:
         """Whether the student fits even while the device keeps what is taken from it."""
-        needed = sum(self.students[s].memory_bytes for s in self.held[host.device_id] | host.students | {student})
+        needed = sum(
+            self.students[s].memory_bytes for s in self.held[host.device_id] | host.students | {student}
+        )
         return host.memory_bytes == 0 or needed <= host.memory_bytes
 
     def _movable(self) -> dict[int, tuple[float, int]]:

@@ -11,6 +11,8 @@ from aggregator.policy import ALL
 from aggregator.status import State
 from fault_lab.invariants.entries import Arrival, Pair, Peer, Request, Share, Work
 
+# Works are remembered until there are so many.
+MANY = 256
 # A student that a device has got wrong, or refused, so often in a row is taken from it.
 MOST_FAULTS = 3
 
@@ -186,6 +188,8 @@ class Ledger:
             request.work, request.rows = work, rows
             work.requests[request.event.request] = request
             del self.queue[request.event.request]
+        if len(self.works) >= MANY:
+            self._forget_finished_works(now)
         self.works[work.id] = work
         alive = [link for link in effect.links if self.peers[link].healthy]
         for link in effect.links:
@@ -213,14 +217,12 @@ class Ledger:
         self.loading.remove(orders[-1])
         self.membership_changed = now
 
-    def forget_finished_works(self, now: float) -> None:
-        """Those that no request waits for and no device owes anything of."""
-        for peer in self.peers.values():
-            for work in [work for work in peer.works.values() if work.expires <= now]:
-                del peer.works[work.id]
-        for work in list(self.works.values()):
-            if not work.requests and not any(share.pending for share in work.shares.values()):
-                del self.works[work.id]
+    def _forget_finished_works(self, now: float) -> None:
+        """Those that no request waits for, and that every device has dropped."""
+        for work in [work for work in self.works.values() if not work.requests and work.expires < now]:
+            del self.works[work.id]
+            for share in work.shares.values():
+                share.peer.works.pop(work.id, None)
 
 
 def _good(work: Work, event: events.Partial) -> NDArray[Any] | None:

@@ -2,6 +2,7 @@
 
 from aggregator import Model
 from aggregator.effects import Assign, Reloaded
+from fault_lab.invariants.answers import LEAST_PATIENCE
 from fault_lab.invariants.catalogue import Broken, Invariant
 from fault_lab.invariants.entries import LOST, Pair, Peer
 from fault_lab.invariants.ledger import Ledger
@@ -56,13 +57,14 @@ def check_orders(ledger: Ledger, now: float) -> None:
             raise Broken(Invariant.RELOAD, problem)
 
 
-def check_reloaded(ledger: Ledger, reloaded: Reloaded) -> None:
+def check_reloaded(ledger: Ledger, now: float, reloaded: Reloaded) -> None:
     """Before the ledger knows of it: is the bundle no worse than the one that is served?"""
     new = next((model for model, _ in ledger.loading if model.bundle_id == reloaded.bundle_id), None)
     if new is None or reloaded.previous != ledger.served.bundle_id:
         problem = f"bundle {reloaded.bundle_id[:12]} takes over though nobody had it loaded"
         raise Broken(Invariant.RELOAD, problem)
     after, before = _servers(ledger, new), _servers(ledger, ledger.served)
+    before = [peer for peer in before if peer in after or not _late(now, peer)]
     if len(after) < len(before) or len(after) != reloaded.devices:
         problem = f"{len(before)} devices served the old bundle, {len(after)} serve the new one"
         raise Broken(Invariant.RELOAD, f"{problem}, {reloaded.devices} are claimed")
@@ -134,6 +136,12 @@ def _steady(ledger: Ledger) -> list[Peer]:
 
 def _servers(ledger: Ledger, model: Model) -> list[Peer]:
     return [peer for peer in _steady(ledger) if peer.serves(model.bundle_id)]
+
+
+def _late(now: float, peer: Peer) -> bool:
+    """Whether the core may have judged in this step that the device is stalled."""
+    owing = (work for work in peer.works.values() if work.shares[peer.link].pending)
+    return any(now >= work.sent + LEAST_PATIENCE for work in owing)
 
 
 def _whole(ledger: Ledger, model: Model) -> bool:

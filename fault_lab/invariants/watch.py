@@ -112,7 +112,7 @@ class Watch:
             case effects.Ping(link) | effects.Welcome(link):
                 self._peer(link, effect)
             case effects.Reloaded(bundle_id):
-                check_reloaded(ledger, effect)
+                check_reloaded(ledger, now, effect)
                 ledger.reloaded(now, bundle_id)
             case effects.ReloadFailed(bundle_id):
                 ledger.reload_failed(now, bundle_id)

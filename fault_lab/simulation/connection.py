@@ -58,7 +58,7 @@ class Connection:
         self.up.cut()
         self.down.cut()
         self._aggregator.end(self)
-        self.device.obey(self.device.ended, self)
+        self.device.process.do(self.device.ended, self)
 
     def _reach_aggregator(self, message: events.DeviceFacts | events.DeviceEvent | End) -> None:
         if isinstance(message, events.DeviceFacts):
@@ -69,4 +69,4 @@ class Connection:
             self._aggregator.hear(self, message)
 
     def _reach_device(self, message: Any) -> None:
-        self.device.obey(self.device.receive, self, message)
+        self.device.process.do(self.device.receive, self, message)

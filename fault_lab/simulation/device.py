@@ -1,6 +1,5 @@
 """A simulated device: joins, loads, works, leaves and joins again, as device_node does."""
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -10,6 +9,7 @@ from device_node.connection import CONNECT_SECONDS, DRAIN_SECONDS, SILENT_PINGS
 from fault_lab.simulation.clock import Clock
 from fault_lab.simulation.connection import Aggregator, Connection, End
 from fault_lab.simulation.network import Way
+from fault_lab.simulation.process import Action, Process
 from fault_lab.simulation.scenario import DeviceSpec
 from fault_lab.simulation.store import Pair, Store
 from fault_lab.simulation.worker import Worker
@@ -41,17 +41,14 @@ class Device:
         self.refusing = False
         self.busy = False
         self.stuck = False
-        self.running = False
+        self.process = Process(clock, spec.rate)
         self.connection: Connection | None = None
         self.store = Store(self)
         self.worker = Worker(self, None, 1)
         self._aggregator = aggregator
         self._models = models
         self._backoff = Backoff(self.random)
-        self._life = 0
-        self._hung = False
-        self._frozen: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
-        self._unstuck: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._unstuck: list[tuple[Action, tuple[Any, ...]]] = []
         self._welcomed = False
         self._leaving = False
         self._again = False
@@ -60,71 +57,49 @@ class Device:
         self._connected = 0.0
         self._speed = 0.0
 
-    @property
-    def now(self) -> float:
-        """By its own clock."""
-        return self.clock.now * self.spec.rate
-
-    # ---- time and faults
-
-    def later(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:
-        """By its own clock, and only if the process lives until then."""
-        self.clock.after(seconds / self.spec.rate, self._run, self._life, action, arguments)
-
-    def obey(self, action: Callable[..., None], *arguments: Any) -> None:
-        self._run(self._life, action, arguments)
+    # ---- faults
 
     def start(self) -> None:
         """Now, or once it has left."""
-        if self.running:
+        if self.process.running:
             self._again = self._leaving
             return
-        self.running, self._leaving, self._again = True, False, False
-        self._life += 1
+        self._leaving = self._again = False
+        self.process.start()
         self._backoff.reset()
-        self.later(START, self._connect)
+        self.process.later(START, self._connect)
 
     def crash(self, *, silently: bool) -> None:
-        if not self.running:
-            return
         if self.connection is not None:
             if silently:
                 self.connection.vanish()
             else:
                 self.connection.close_by_device()
-        self._stop()
+        if self.process.running:
+            self._end()
 
-    def hang(self) -> None:
-        self._hung = self.running
-
-    def resume(self) -> None:
-        self._hung = False
-        frozen, self._frozen = self._frozen, []
-        for life, action, arguments in frozen:
-            self._run(life, action, arguments)
-
-    def when_unstuck(self, action: Callable[..., None], *arguments: Any) -> None:
+    def when_unstuck(self, action: Action, *arguments: Any) -> None:
         self._unstuck.append((action, arguments))
 
     def unstick(self) -> None:
         self.stuck = False
         waiting, self._unstuck = self._unstuck, []
         for action, arguments in waiting:
-            self.obey(action, *arguments)
-        self.obey(self.worker.go_on)
+            self.process.do(action, *arguments)
+        self.process.do(self.worker.go_on)
 
     def leave(self) -> None:
         """As on SIGTERM."""
-        if self.running and not self._leaving:
+        if self.process.running and not self._leaving:
             self._leaving = True
-            self.obey(self._leave)
+            self.process.do(self._leave)
 
     # ---- the connection
 
     def receive(self, connection: Connection, message: Any) -> None:
         if connection is not self.connection:
             return
-        self._heard = self.now
+        self._heard = self.process.now
         match message:
             case effects.Welcome(), settings:
                 self._welcome(connection, settings)
@@ -133,11 +108,11 @@ class Device:
             case _ if not self._welcomed:
                 self._close()
             case effects.SendWork() as work, sent:
-                self.worker.offer(work, sent)
+                self.worker.offer(work, self.process.received(), sent)
             case effects.Ping():
                 connection.say(events.Pong(connection.link))
             case effects.Assign():
-                self.store.begin(connection, message)
+                self.store.assign(connection, message)
 
     def ended(self, connection: Connection) -> None:
         if connection is self.connection:
@@ -149,10 +124,13 @@ class Device:
 
     # ---- facts
 
-    def measure(self) -> float:
+    @property
+    def told_speed(self) -> float:
+        return self._speed if self.spec.told else 0.0
+
+    def measure(self) -> None:
         """Its speed, as its self-test finds it."""
         self._speed = self.spec.speed / self.slowness * (0.9 + 0.2 * self.random.random())
-        return self._speed
 
     def number_of(self, bundle_id: str) -> int:
         return next(i for i, model in enumerate(self._models) if model.bundle_id == bundle_id)
@@ -165,25 +143,16 @@ class Device:
             self.device_id,
             self.device_id,
             memory_bytes=self.spec.memory_bytes,
-            speed=self._speed,
+            speed=self.told_speed,
             cached_digests=self.store.cached,
         )
 
     # ---- inside
 
-    def _run(self, life: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        if life != self._life or not self.running:
-            return
-        if self._hung:
-            self._frozen.append((life, action, arguments))
-        else:
-            action(*arguments)
-
-    def _stop(self) -> None:
-        self.running = self._hung = False
+    def _end(self) -> None:
+        self.process.end()
         self.connection = None
         self.worker = Worker(self, None, 1)
-        self._frozen.clear()
         self._unstuck.clear()
         self.store.lose_memory()
         if self._again:
@@ -194,7 +163,7 @@ class Device:
         self.worker = Worker(self, self.connection, 1)
         self._welcomed = False
         self._silence = CONNECT_SECONDS
-        self._heard = self._connected = self.now
+        self._heard = self._connected = self.process.now
         handshake = self.up.seconds() + self.down.seconds()
         self.connection.up.send(self._facts(), extra=handshake)
         self._listen(self.connection)
@@ -202,9 +171,11 @@ class Device:
     def _listen(self, connection: Connection) -> None:
         """Give the aggregator up when nothing has come from it for too long."""
         if connection is self.connection:
-            left = self._heard + self._silence - self.now
+            if self.process.held_up:
+                self._heard = self.process.now  # what the aggregator said meanwhile has yet to be read
+            left = self._heard + self._silence - self.process.now
             if left > 1e-9:
-                self.later(left, self._listen, connection)
+                self.process.later(left, self._listen, connection)
             else:
                 self._close()
 
@@ -221,12 +192,13 @@ class Device:
             self.connection.close_by_device()
         self.connection = None
         self.worker = Worker(self, None, 1)
+        self.store.interrupt()
         if self._leaving:
-            self._stop()
+            self._end()
             return
-        if self._welcomed and self.now - self._connected >= STEADY:
+        if self._welcomed and self.process.now - self._connected >= STEADY:
             self._backoff.reset()
-        self.later(self._backoff.wait(), self._connect)
+        self.process.later(self._backoff.wait(), self._connect)
 
     def _leave(self) -> None:
         if self.connection is None or not self._welcomed:
@@ -236,7 +208,7 @@ class Device:
             if self.worker.idle:
                 self._say_good_bye()
             else:
-                self.later(DRAIN_SECONDS, self._say_good_bye)
+                self.process.later(DRAIN_SECONDS, self._say_good_bye)
 
     def _say_good_bye(self) -> None:
         if self.connection is not None:

@@ -20,7 +20,7 @@ def begin_and_end(fault: Fault, device: Device) -> tuple[Action, Action]:
         case Kind.LEAVE:
             return device.leave, _come_back(fault, device)
         case Kind.HANG:
-            return device.hang, device.resume
+            return device.process.stop, device.process.resume
         case Kind.STUCK:
             return lambda: setattr(device, "stuck", True), device.unstick
         case Kind.LIE:

@@ -129,7 +129,7 @@ class Simulation:
         """What is not as before all trouble, or nothing. asked: requests since then, with an outcome."""
         ledger = self.watch.ledger
         living = [peer for peer in ledger.peers.values() if peer.healthy]
-        running = sum(device.running for device in self.devices)
+        running = sum(device.process.running for device in self.devices)
         served = {pair for peer in living for pair in peer.ready}
         if len(living) != running:
             return f"{len(living)} devices are healthy, and {running} run"

@@ -21,55 +21,69 @@ class Store:
         self.serving: set[Pair] = set()
         self.cached: frozenset[str] = frozenset()
         self._loaded: set[Pair] = set()
+        self._due: list[Pair] = []
+        self._making: Pair | None = None
+        self._turn = 0
         self._failures = dict(device.spec.failures)
-        self._round = 0
 
     def lose_memory(self) -> None:
         """The process has ended. Files remain."""
         self.serving.clear()
         self._loaded.clear()
-        self._round += 1
+        self.interrupt()
 
-    def begin(self, connection: "Connection", assign: Assign) -> None:
-        """Drop what is not named, and load the rest one after another, those in memory first."""
+    def interrupt(self) -> None:
+        """The connection has ended, and with it whatever was being loaded."""
+        self._due, self._making = [], None
+        self._turn += 1
+
+    def assign(self, connection: "Connection", assign: Assign) -> None:
+        """Drop what is not named, and make the rest ready: what is served first, then what is in memory."""
         wanted = set(assign.students)
         if self.serving - wanted:
             self.device.worker.discount()
         self.serving &= wanted
         self._loaded &= wanted
-        self._round += 1
-        order = sorted(assign.students, key=lambda pair: pair not in self._loaded)
-        self._load_next(connection, self._round, order)
+        due = [pair for pair in assign.students if pair != self._making]
+        self._due = sorted(due, key=lambda pair: (pair not in self.serving, pair not in self._loaded))
+        if self._making not in wanted:
+            self._making = None
+            self._turn += 1
+            self._go_on(connection)
 
-    def _load_next(self, connection: "Connection", turn: int, order: list[Pair]) -> None:
-        if not order or turn != self._round:
-            return
-        pair, *rest = order
-        spec = self.device.spec
-        seconds = SELF_TEST
-        if pair not in self._loaded:
-            seconds += spec.load
-            if self.device.digest(pair) not in self.cached:
-                seconds += spec.fetch
-        self.device.later(seconds * self.device.slowness, self._loaded_one, connection, turn, pair, rest)
+    def _go_on(self, connection: "Connection") -> None:
+        spec, device = self.device.spec, self.device
+        while self._due and self._making is None:
+            pair = self._due.pop(0)
+            if pair in self.serving:
+                self._serve(connection, pair)
+                continue
+            self._making = pair
+            seconds = SELF_TEST
+            if pair not in self._loaded:
+                seconds += spec.load
+                if device.digest(pair) not in self.cached:
+                    seconds += spec.fetch
+            device.process.later(seconds * device.slowness, self._made, connection, self._turn, pair)
 
-    def _loaded_one(self, connection: "Connection", turn: int, pair: Pair, rest: list[Pair]) -> None:
-        if turn != self._round or connection is not self.device.connection:
+    def _made(self, connection: "Connection", turn: int, pair: Pair) -> None:
+        if turn != self._turn:
             return
         device = self.device
+        self._making = None
         self.cached |= {device.digest(pair)}
-        passed = not self._fails(pair)
-        if passed:
-            self._loaded.add(pair)
-            self.serving.add(pair)
-            speed = device.measure() if device.spec.told else 0.0
-            connection.say(events.Ready(connection.link, *pair, True, speed=speed))
-        else:
-            self._loaded.discard(pair)
-            self.serving.discard(pair)
+        if self._fails(pair):
             device.worker.discount()
             connection.say(events.Ready(connection.link, *pair, False, "its self-test is off by 1"))
-        self._load_next(connection, turn, rest)
+        else:
+            self._loaded.add(pair)
+            device.measure()
+            self._serve(connection, pair)
+        self._go_on(connection)
+
+    def _serve(self, connection: "Connection", pair: Pair) -> None:
+        self.serving.add(pair)
+        connection.say(events.Ready(connection.link, *pair, True, speed=self.device.told_speed))
 
     def _fails(self, pair: Pair) -> bool:
         key = (self.device.number_of(pair[0]), pair[1])

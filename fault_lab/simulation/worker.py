@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aggregator import events
 from aggregator.effects import SendWork
+from device_node.students import LARGEST_RUN
 from fault_lab.invariants import Broken, Invariant
 from fault_lab.simulation.lies import answers
 from fault_lab.simulation.toy import MULTIPLY_ADDS, compute
@@ -13,6 +14,9 @@ from fault_lab.simulation.toy import MULTIPLY_ADDS, compute
 if TYPE_CHECKING:
     from fault_lab.simulation.connection import Connection
     from fault_lab.simulation.device import Device
+
+# Seconds that one student may take at the most, however slow its device: what is slower is stuck.
+LONGEST = 15.0
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +50,7 @@ class Worker:
     def idle(self) -> bool:
         return self._current is None and not self._waiting
 
-    def offer(self, work: SendWork, sent: float) -> None:
+    def offer(self, work: SendWork, received: float, sent: float) -> None:
         """Take the work, or say at once that it will not be done. sent: when, on the true clock."""
         device = self._device
         self._check_window(work)
@@ -59,7 +63,7 @@ class Worker:
         elif len(self._waiting) >= self.window:
             self._refuse(work, None, f"OVERLOADED: {self.window} works are waiting already", fault=False)
         else:
-            self._waiting.append(Job(work, device.now + work.budget, sent + work.budget, counted))
+            self._waiting.append(Job(work, received + work.budget, sent + work.budget, counted))
             self.go_on()
 
     def discount(self, work: int | None = None) -> None:
@@ -94,33 +98,42 @@ class Worker:
             return
         device = self._device
         student = job.students.pop(0)
-        if device.now >= job.deadline:
+        if device.process.now >= job.deadline:
             self._refuse(job.work, student, "BUDGET_PASSED: its time was over before its turn", fault=False)
         elif device.refusing:
             self._refuse(job.work, student, "FAILED: it cannot")
         else:
             self._computing = True
-            device.later(self._seconds(job.work), self._computed, job, student)
+            runs = -(-len(job.work.images) // LARGEST_RUN)
+            seconds = self._seconds(job.work) / runs
+            # Between runs the device looks whether anybody still waits.
+            useful = 1 + int((job.deadline - device.process.now) / seconds)
+            device.process.later(seconds * min(runs, useful), self._computed, job, student, useful >= runs)
 
     def _seconds(self, work: SendWork) -> float:
         device, spec = self._device, self._device.spec
         seconds = len(work.images) * MULTIPLY_ADDS / (spec.speed * 1e9) * device.slowness
         seconds *= 0.9 + 0.2 * device.random.random()
-        return seconds * (spec.straggling if device.random.random() < spec.straggles else 1.0)
+        straggling = spec.straggling if device.random.random() < spec.straggles else 1.0
+        return min(seconds * straggling, LONGEST)
 
-    def _computed(self, job: Job, student: int) -> None:
+    def _computed(self, job: Job, student: int, done: bool) -> None:
         device, connection = self._device, self._connection
         if device.stuck:
-            device.when_unstuck(self._computed, job, student)
+            device.when_unstuck(self._computed, job, student, done)
             return
         self._computing = False
         if connection is None or device.worker is not self:
+            return
+        if not done:
+            self._refuse(job.work, student, "BUDGET_PASSED: its time was over", fault=False)
+            self.go_on()
             return
         logits = compute(job.work.bundle_id, student, job.work.images)
         partial = events.Partial(connection.link, job.work.bundle_id, job.work.work, student, logits)
         for message, late in answers(device.random, device.lying, partial):
             if late:
-                device.later(late, connection.say, message)
+                device.process.later(late, connection.say, message)
             else:
                 connection.say(message)
         self.go_on()
