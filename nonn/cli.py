@@ -26,6 +26,7 @@ COMMANDS = (
     "predict",
     "status",
     "reload",
+    "certs",
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 
@@ -90,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Used by the `nonn` script and `python -m nonn`."""
     # ONNX Runtime would report its use to its makers, and complain where it cannot.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # gRPC would write lines of its own about every handshake that fails; we say what is wrong in one.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -4,7 +4,15 @@ from typing import ClassVar
 
 from bundle.errors import InputError, NonnError
 
-__all__ = ["ClusterUnreachable", "InputError", "MissingExtra", "NonnError", "RequestRefused", "UsageError"]
+__all__ = [
+    "CertificateError",
+    "ClusterUnreachable",
+    "InputError",
+    "MissingExtra",
+    "NonnError",
+    "RequestRefused",
+    "UsageError",
+]
 
 
 class UsageError(NonnError):
@@ -45,3 +53,12 @@ class MissingExtra(NonnError):
         super().__init__(
             f"{purpose} needs the package {package}: in the checkout, `pip install '.[{extra}]'` brings it"
         )
+
+
+class CertificateError(NonnError):
+    """A certificate, key or authority that is missing, over, or not good for what it was to be used for.
+
+    Of a client: the connection came to nothing, or the aggregator said no, for that reason.
+    """
+
+    exit_code: ClassVar[int] = 14
