@@ -61,8 +61,11 @@ class Driver:
         del self._links[link.number]
         self.feed(events.Gone(link.number, reason))
 
-    def receive(self, link: Link, message: bytes) -> None:
-        self.feed(wire.read_device_message(link.number, message))
+    def receive(self, link: Link, message: bytes) -> bool:
+        """Whether it was a message of the protocol."""
+        event = wire.read_device_message(link.number, message)
+        self.feed(event)
+        return not isinstance(event, events.Malformed)
 
     @property
     def bundle(self) -> Bundle:

@@ -19,6 +19,7 @@ class Link:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.sent = 0  # messages, those that wait included
         self._loop = asyncio.get_running_loop()
         self._outgoing: deque[bytes | None] = deque()  # None: the end
         self._wake: asyncio.Future[None] | None = None  # of a writer that has nothing to write
@@ -26,11 +27,16 @@ class Link:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def send(self, message: bytes) -> None:
+        self.sent += 1
         if len(self._outgoing) >= OUTGOING:
             reason = f"{OUTGOING} messages wait for it: it does not read them"
             self.close(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
         else:
             self._put(message)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.done()
 
     def close(self, code: grpc.StatusCode, reason: str) -> None:
         if not self._closed.done():

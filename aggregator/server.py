@@ -3,11 +3,9 @@
 import asyncio
 import importlib.metadata
 import logging
-import math
-from collections.abc import AsyncIterator
-from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import grpc
 
@@ -15,19 +13,21 @@ from aggregator import effects, events, wire
 from aggregator.address import check_free, join
 from aggregator.driver import Driver
 from aggregator.errors import ListenError, SettingsError
+from aggregator.gate import FEWEST_REQUESTS, Gate, limits
+from aggregator.guard import Call, Guard
+from aggregator.peers import CertifiedPeers, Peer, PlainPeers
+from aggregator.refusal import CallRefused
 from aggregator.settings import Settings
+from aggregator.sizes import LARGEST_MESSAGE, message_limit, of_a_device
+from aggregator.turns import Shares
 from aggregator.upload import receive_bundle
 from bundle import Bundle, BundleError, InputError
-from protos import REFUSED_KEY, endpoints, nonn_pb2
+from protos import endpoints, nonn_pb2
 
 HELLO_SECONDS = 5.0
 FAREWELL_SECONDS = 2.0
 CHUNK = 256 * 1024
-# A device takes no larger message.
-LARGEST_MESSAGE = 64 * 2**20
-# Requests that are a little too large are told so by us, not by gRPC.
-SMALLEST_LIMIT = 4 * 2**20
-HEADROOM = 2**16
+MOST_CONNECTIONS = 4096
 
 log = logging.getLogger("aggregator")
 
@@ -38,8 +38,10 @@ class Aggregator:
     >>> async with Aggregator(bundle, listen="127.0.0.1:0") as aggregator:  # doctest: +SKIP
     ...     print(aggregator.address)
 
+    tls: the folder that `nonn certs` made for the aggregator; connections are mutual TLS then.
+
     Raises ListenError when the address cannot be had; SettingsError when it is open to other machines without
-    `insecure`, or a batch does not fit into a message.
+    `tls` or `insecure`, or a batch does not fit into a message; CertificateError for what the folder lacks.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Aggregator:
         *,
         listen: str = "127.0.0.1:7560",
         insecure: bool = False,
+        tls: Path | None = None,
     ) -> None:
         self.bundle = bundle
         self.settings = settings or Settings()
@@ -56,12 +59,16 @@ class Aggregator:
             self._host, self._port = endpoints.split(listen)
         except ValueError as error:
             raise SettingsError(str(error)) from None
-        if not insecure and not endpoints.is_loopback(self._host):
+        if tls is not None and insecure:
+            raise SettingsError("TLS and insecure exclude each other: say --tls DIR alone")
+        if tls is None and not insecure and not endpoints.is_loopback(self._host):
             raise SettingsError(
-                f"{listen} is open to other machines, in plain text: listen on 127.0.0.1, or say --insecure"
+                f"{listen} is open to other machines, in plain text: say --tls DIR (`nonn certs init` makes "
+                "one), listen on 127.0.0.1, or say --insecure"
             )
+        self._tls = None if tls is None else CertifiedPeers(tls)
         self._version = importlib.metadata.version("nonn")
-        self._limit = _message_limit(bundle, self.settings)
+        self._limit = message_limit(bundle, self.settings)
 
     @property
     def address(self) -> str:
@@ -71,13 +78,26 @@ class Aggregator:
     async def __aenter__(self) -> Self:
         check_free(self._host, self._port)
         self._driver = Driver(self.bundle, self.settings)
+        students = len(self.bundle.manifest.students)
+        guard = Guard(limits(self.settings.queue, students, certified=self._tls is not None))
+        self._gate = Gate(
+            self._tls or PlainPeers(),
+            guard,
+            of_a_device(self.bundle, self.settings),
+            Shares(max(self.settings.max_batch // 2, FEWEST_REQUESTS)),
+            self._limit,
+        )
         self._server = grpc.aio.server(options=self._options())
         self._server.add_generic_rpc_handlers(self._handlers())
         try:
-            self._port = self._server.add_insecure_port(self.address)
+            if self._tls is None:
+                self._port = self._server.add_insecure_port(self.address)
+            else:
+                self._port = self._server.add_secure_port(self.address, self._tls.for_server())
         except RuntimeError as error:
             raise ListenError(f"cannot listen on {self.address}: {wire.one_line(str(error))}") from None
         await self._server.start()
+        self._watch = asyncio.create_task(self._gate.watch())
         return self
 
     async def __aexit__(
@@ -87,6 +107,7 @@ class Aggregator:
             await self._driver.drained()
         finally:
             self._driver.close()
+            self._watch.cancel()
             await self._server.stop(FAREWELL_SECONDS)
 
     def _options(self) -> list[tuple[str, int]]:
@@ -97,43 +118,60 @@ class Aggregator:
             ("grpc.max_concurrent_streams", 1024),
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 10_000),
+            # Otherwise a fast peer is granted megabytes for each of its streams, read or not.
+            ("grpc.http2.bdp_probe", 0),
+            # Connections that come to nothing, and those over which nothing is asked.
+            ("grpc.server_handshake_timeout_ms", 10_000),
+            ("grpc.max_connection_idle_ms", 300_000),
+            ("grpc.max_allowed_incoming_connections", MOST_CONNECTIONS),
         ]
 
     def _handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        operation = {"Reload": grpc.stream_unary_rpc_method_handler(self._reload)}
+        gate, both, one = (
+            self._gate,
+            grpc.stream_stream_rpc_method_handler,
+            grpc.stream_unary_rpc_method_handler,
+        )
         cluster = {
-            "Join": grpc.stream_stream_rpc_method_handler(self._join),
-            "FetchStudent": grpc.unary_stream_rpc_method_handler(self._fetch_student),
+            "Join": both(gate.stream(Call.JOIN, self._join)),
+            "FetchStudent": both(gate.request(Call.FETCH, self._fetch_student)),
         }
         inference = {
-            "Predict": grpc.unary_unary_rpc_method_handler(self._predict),
-            "Status": grpc.unary_unary_rpc_method_handler(self._status),
+            "Predict": one(gate.request(Call.PREDICT, self._predict)),
+            "Status": one(gate.request(Call.STATUS, self._status)),
         }
+        operation = {"Reload": one(gate.stream(Call.OPERATION, self._reload))}
         return (
             grpc.method_handlers_generic_handler("nonn.v1.Cluster", cluster),
             grpc.method_handlers_generic_handler("nonn.v1.Inference", inference),
             grpc.method_handlers_generic_handler("nonn.v1.Operation", operation),
         )
 
-    async def _join(self, _: AsyncIterator[bytes], context: Any) -> None:
-        facts = await _first_hello(context)
+    async def _join(self, peer: Peer, context: Any) -> None:
+        try:
+            facts = self._gate.admit(peer, await _first_hello(context))
+        except CallRefused as refusal:
+            self._gate.complain(f"a device was turned away: {refusal}")
+            raise
         link = self._driver.open_link(facts)
         reason = "its connection broke"
         try:
-            code, reason = await link.run(context, partial(self._driver.receive, link))
+            hear = self._gate.listen(link, peer, facts, self._driver.receive)
+            code, reason = await link.run(context, hear)
         finally:
+            self._gate.forget(link)
             self._driver.close_link(link, reason)
             await link.finish()
         if code is not grpc.StatusCode.OK:
-            await _abort(context, code, reason)
+            raise CallRefused(code, reason)
 
     async def _fetch_student(self, data: bytes, context: Any) -> None:
         try:
             model = self._driver.find_student(wire.parse(nonn_pb2.FetchStudentRequest, data).sha256)
         except InputError as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallRefused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
         if model is None:
-            await _abort(context, grpc.StatusCode.NOT_FOUND, "no student of this bundle has that sha256")
+            raise CallRefused(grpc.StatusCode.NOT_FOUND, "no student of this bundle has that sha256")
         for start in range(0, len(model), CHUNK):
             await context.write(nonn_pb2.Chunk(data=model[start : start + CHUNK]).SerializeToString())
 
@@ -143,7 +181,7 @@ class Aggregator:
             images = wire.read_images(request.images)
             policy = wire.read_policy(request)
         except InputError as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallRefused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
         outcome = await self._driver.ask(
             images,
             context.time_remaining(),
@@ -152,21 +190,21 @@ class Aggregator:
             policy=policy,
         )
         if isinstance(outcome, effects.Refuse):
-            retry = outcome.retry_after
-            metadata = () if retry is None else (("retry-after-ms", str(math.ceil(retry * 1000))),)
-            await _abort(context, grpc.StatusCode[outcome.code.value], outcome.message, metadata)
+            code = grpc.StatusCode[outcome.code.value]
+            raise CallRefused(code, outcome.message, outcome.retry_after)
         return wire.answer(outcome)
 
-    async def _reload(self, _: AsyncIterator[bytes], context: Any) -> bytes:
+    async def _reload(self, _: Peer, context: Any) -> bytes:
         try:
             bundle = await receive_bundle(context)
-            if _message_limit(bundle, self.settings) > self._limit:
+            if message_limit(bundle, self.settings) > self._limit:
                 raise InputError("its images are larger than this aggregator takes: start another one for it")
         except (BundleError, InputError, SettingsError) as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallRefused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        self._gate.expectation |= of_a_device(bundle, self.settings)
         outcome = await self._driver.reload(bundle)
         if isinstance(outcome, effects.ReloadFailed):
-            await _abort(context, grpc.StatusCode.FAILED_PRECONDITION, outcome.reason)
+            raise CallRefused(grpc.StatusCode.FAILED_PRECONDITION, outcome.reason)
         return wire.reloaded(outcome)
 
     async def _status(self, _: bytes, context: Any) -> bytes:
@@ -178,32 +216,12 @@ async def _first_hello(context: Any) -> events.DeviceFacts:
         async with asyncio.timeout(HELLO_SECONDS):
             first = await context.read()
     except TimeoutError:
-        await _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, f"no Hello within {HELLO_SECONDS:g} s")
+        raise CallRefused(grpc.StatusCode.DEADLINE_EXCEEDED, f"no Hello within {HELLO_SECONDS:g} s") from None
     if first is grpc.aio.EOF:
-        await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the stream ended before a Hello")
+        raise CallRefused(grpc.StatusCode.INVALID_ARGUMENT, "the stream ended before a Hello")
     try:
         return wire.read_hello(first)
     except wire.HelloError as error:
         wrong_version = grpc.StatusCode.FAILED_PRECONDITION
         code = wrong_version if error.version else grpc.StatusCode.INVALID_ARGUMENT
-        log.warning("a device was turned away: %s", error)
-        await _abort(context, code, str(error))
-
-
-async def _abort(
-    context: Any, code: grpc.StatusCode, message: str, metadata: tuple[tuple[str, str], ...] = ()
-) -> NoReturn:
-    await context.abort(code, message, ((REFUSED_KEY, "1"), *metadata))
-    raise AssertionError("abort always raises")
-
-
-def _message_limit(bundle: Bundle, settings: Settings) -> int:
-    """Bytes that one message from outside may have."""
-    rows = max(math.prod(bundle.manifest.input.shape), 4 * bundle.manifest.classes)
-    largest = settings.max_batch * rows + HEADROOM
-    if largest > LARGEST_MESSAGE:
-        most = (LARGEST_MESSAGE - HEADROOM) // rows
-        raise SettingsError(
-            f"{settings.max_batch} images do not fit into one message: the largest batch is {most}"
-        )
-    return min(max(4 * largest, SMALLEST_LIMIT), LARGEST_MESSAGE)
+        raise CallRefused(code, str(error)) from None

@@ -1,10 +1,11 @@
 """The aggregator as a process: listens until it is told to stop."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import Callable
 
-from aggregator.server import Aggregator
+from aggregator.server import MOST_CONNECTIONS, Aggregator
 
 try:
     from uvloop import new_event_loop
@@ -17,6 +18,7 @@ def serve(aggregator: Aggregator, announce: Callable[[str], None]) -> None:
 
     Raises ListenError when the address cannot be had.
     """
+    _allow_many_connections()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(aggregator, announce))
 
@@ -29,3 +31,13 @@ async def _serve(aggregator: Aggregator, announce: Callable[[str], None]) -> Non
     async with aggregator:
         announce(aggregator.address)
         await stop.wait()
+
+
+def _allow_many_connections() -> None:
+    """Each takes a file descriptor, and many systems begin with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST_CONNECTIONS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from concurrent.futures import Executor
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -14,6 +14,7 @@ from device_node.hosting import Hosting
 from device_node.pulse import BEAT_SECONDS, Pulse
 from device_node.worker import Worker
 from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc
+from protos.credentials import Credentials
 
 CONNECT_SECONDS: Final = 5.0  # until the Welcome
 SILENT_PINGS: Final = 5  # so many ping periods without a message, and the aggregator counts as lost
@@ -36,11 +37,16 @@ CHANNEL_OPTIONS: Final = (
 
 
 class ConnectionEnded(Exception):
-    """The stream is over; str() says why. displaced: a device of the same id has joined after this one."""
+    """The stream is over; str() says why.
 
-    def __init__(self, reason: str, *, displaced: bool = False) -> None:
+    displaced: a device of the same id has joined after this one. turned_away: the aggregator does not take
+    the device's certificate.
+    """
+
+    def __init__(self, reason: str, *, displaced: bool = False, turned_away: bool = False) -> None:
         super().__init__(one_line(reason))
         self.displaced = displaced
+        self.turned_away = turned_away
 
 
 class Connection:
@@ -49,9 +55,17 @@ class Connection:
     welcomed: set when the aggregator has answered the Hello.
     """
 
-    def __init__(self, address: str, hello: nonn_pb2.Hello, hosting: Hosting, executor: Executor) -> None:
+    def __init__(
+        self,
+        address: str,
+        credentials: Credentials | None,
+        hello: nonn_pb2.Hello,
+        hosting: Hosting,
+        executor: Executor,
+    ) -> None:
         self.welcomed = asyncio.Event()
         self._address = address
+        self._credentials = credentials
         self._hello = hello
         self._hosting = hosting
         self._worker = Worker(hosting, executor, self._send)
@@ -65,7 +79,7 @@ class Connection:
         """Serve until the stream ends; when `stop` is set, finish the work in hand and leave."""
         self._silence = connect_seconds
         ended: Exception | None = None
-        async with grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS) as channel:
+        async with self._open_channel() as channel:
             self._stub = nonn_pb2_grpc.ClusterStub(channel)
             self._call = self._stub.Join()
             try:
@@ -80,6 +94,13 @@ class Connection:
                 self._call.cancel()
         if ended is not None:
             raise ended
+
+    def _open_channel(self) -> Any:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(
+            self._address, self._credentials.for_channel(), options=CHANNEL_OPTIONS
+        )
 
     # ---- the two directions
 
@@ -180,6 +201,8 @@ def _explain(error: grpc.aio.AioRpcError) -> Exception:
     details = error.details() or ""
     if error.code() is grpc.StatusCode.ABORTED:
         return ConnectionEnded(details, displaced=True)
+    if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return ConnectionEnded(details, turned_away=True)
     if error.code() is grpc.StatusCode.FAILED_PRECONDITION and "version" in details:
         return _mismatch(details)
     if error.code() is grpc.StatusCode.UNAVAILABLE:

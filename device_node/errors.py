@@ -28,6 +28,12 @@ class ProtocolMismatch(NonnError):
     exit_code: ClassVar[int] = 12
 
 
+class CertificateError(NonnError):
+    """The device's certificate cannot be used, or the aggregator's is not to be trusted."""
+
+    exit_code: ClassVar[int] = 15
+
+
 class StudentUnusable(NonnError):
     """A student that could not be fetched, loaded, or that failed its self-test. Reported, never fatal."""
 

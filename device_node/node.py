@@ -18,8 +18,9 @@ from device_node import machine
 from device_node.backoff import Backoff
 from device_node.cache import StudentCache
 from device_node.connection import CONNECT_SECONDS, Connection, ConnectionEnded
-from device_node.errors import AggregatorUnreachable
+from device_node.errors import AggregatorUnreachable, CertificateError
 from device_node.hosting import Hosting
+from device_node.secure import current_credentials, find_fault, load_credentials, named_by_certificate
 from device_node.settings import DeviceSettings
 from device_node.state import StateFolder, open_state
 from device_node.students import import_runtime
@@ -35,13 +36,14 @@ class DeviceNode:
     """One device of the cluster, within a running event loop; `run` below is the process around it."""
 
     def __init__(self, settings: DeviceSettings, state: StateFolder) -> None:
-        """Raises StorageError when the state folder cannot hold students."""
+        """Raises StorageError when the state folder cannot hold students, and CertificateError."""
         self._settings = settings
         self._state = state
         megabytes = settings.memory_megabytes
         self._memory_bytes = machine.available_memory() if megabytes is None else megabytes * 1_000_000
         self._cache = StudentCache(state.path / "students", settings.cache_megabytes * 1_000_000)
         self._hosting = Hosting(state, self._cache, settings.threads, self._memory_bytes)
+        self._credentials = load_credentials(settings)
         self._stop = asyncio.Event()
         self._backoff = Backoff(Random())
         self._last_contact = time.monotonic()
@@ -53,7 +55,7 @@ class DeviceNode:
         self._stop.set()
 
     async def run(self) -> None:
-        """Until `stop`. Raises ProtocolMismatch, and AggregatorUnreachable when told to give up."""
+        """Until `stop`. Raises ProtocolMismatch; AggregatorUnreachable, CertificateError on giving up."""
         executor = ThreadPoolExecutor(1, "compute")
         try:
             # Importing takes about as long as joining; the two go on side by side.
@@ -68,7 +70,15 @@ class DeviceNode:
         log.info("device %s has left", self._state.name)
 
     async def _serve_once(self, executor: ThreadPoolExecutor) -> None:
-        connection = Connection(self._settings.aggregator, self._hello(), self._hosting, executor)
+        try:
+            # Each time anew: a folder that was replaced needs no restart.
+            self._credentials = current_credentials(self._settings)
+        except CertificateError as fault:
+            await self._wait(fault, was_joined=False)
+            return
+        connection = Connection(
+            self._settings.aggregator, self._credentials, self._hello(), self._hosting, executor
+        )
         started = time.monotonic()
         greeter = asyncio.create_task(self._note_welcome(connection))
         try:
@@ -84,7 +94,9 @@ class DeviceNode:
             if ended.displaced:
                 self._note_displaced()
             if not self._stop.is_set():
-                await self._wait(str(ended), was_joined=connection.welcomed.is_set())
+                await self._wait(
+                    await find_fault(self._settings, ended) or ended, was_joined=connection.welcomed.is_set()
+                )
         finally:
             greeter.cancel()
 
@@ -110,15 +122,18 @@ class DeviceNode:
     async def _note_welcome(self, connection: Connection) -> None:
         await connection.welcomed.wait()
         self._complaint = ""
-        log.info("device %s (%s) joined", self._state.name, self._state.device_id[:8])
+        log.info("device %s (%s) joined", self._state.name, self._device_id[:8])
 
-    async def _wait(self, reason: str, *, was_joined: bool) -> None:
+    async def _wait(self, reason: Exception, *, was_joined: bool) -> None:
         """Say once what is wrong, and wait for the next attempt, `stop`, or the end of patience."""
         if self._patience() <= 0:
-            raise AggregatorUnreachable(
+            gave_up = (
                 f"gave up after {self._settings.give_up_seconds:g} s without the aggregator at "
-                f"{self._settings.aggregator} ({reason}): start it, or check the address"
+                f"{self._settings.aggregator}"
             )
+            if isinstance(reason, CertificateError):
+                raise CertificateError(f"{gave_up}: {reason}")
+            raise AggregatorUnreachable(f"{gave_up} ({reason}): start it, or check the address")
         state = "lost" if was_joined else "cannot reach"
         complaint = f"{state} the aggregator at {self._settings.aggregator} ({reason}); trying again"
         if complaint != self._complaint:
@@ -134,9 +149,14 @@ class DeviceNode:
             return float("inf")
         return self._last_contact + self._settings.give_up_seconds - time.monotonic()
 
+    @property
+    def _device_id(self) -> str:
+        """The certificate's name, which is what the aggregator goes by; without one, the state folder's."""
+        return self._state.device_id if self._credentials is None else self._credentials.own.name
+
     def _hello(self) -> nonn_pb2.Hello:
         return nonn_pb2.Hello(
-            device_id=self._state.device_id,
+            device_id=self._device_id,
             name=self._state.name,
             protocol_version=PROTOCOL_VERSION,
             architecture=machine.architecture(),
@@ -151,8 +171,10 @@ class DeviceNode:
 def run(settings: DeviceSettings) -> int:
     """Be a device until SIGTERM or SIGINT; returns 0, the process's exit code.
 
-    Raises SettingsError, StorageError, ProtocolMismatch, AggregatorUnreachable: each carries its `exit_code`.
+    Raises SettingsError, CertificateError, StorageError, ProtocolMismatch, AggregatorUnreachable, which all
+    have an `exit_code`.
     """
+    settings = named_by_certificate(settings)
     with open_state(settings) as state, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run_until_signalled(settings, state))
     return 0

@@ -23,7 +23,8 @@ class DeviceSettings:
     state: the folder of the device's identity and cached students; chosen by name when None.
     threads: of ONNX Runtime, for one student. memory_megabytes: what students may use; all that the machine
     has free when None. cache_megabytes: for students on disk. give_up_seconds: how long an aggregator may be
-    out of reach; for ever when None. insecure: plain text to another machine is wanted.
+    out of reach; for ever when None. insecure: plain text to another machine is wanted. tls: the folder of
+    the device's certificate, whose name is then its identity.
     """
 
     aggregator: str = DEFAULT_AGGREGATOR
@@ -34,12 +35,15 @@ class DeviceSettings:
     cache_megabytes: int = DEFAULT_CACHE_MEGABYTES
     give_up_seconds: float | None = None
     insecure: bool = False
+    tls: Path | None = None
 
     def __post_init__(self) -> None:
         try:
-            endpoints.check_plain(self.aggregator, self.insecure)
+            endpoints.check_dialled(self.aggregator, insecure=self.insecure, tls=self.tls is not None)
         except ValueError as error:
             raise SettingsError(str(error)) from None
+        if self.insecure and self.tls is not None:
+            raise SettingsError("TLS and insecure exclude each other: say --tls DIR alone")
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise SettingsError(
                 f"the name {self.name!r} must be letters, digits, '.', '_' or '-', 63 at the most"

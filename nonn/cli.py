@@ -27,6 +27,7 @@ COMMANDS = (
     "status",
     "reload",
     "faults",
+    "certs",
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 
@@ -94,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # gRPC's newer engine takes each message through two more threads than its older one, which it still has.
     # For messages as small as ours that is a good part of the processor time: see benchmarks/README.md.
     os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener,-event_engine_client")
+    # gRPC would write lines of its own about every handshake that fails; we say what is wrong in one.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """Ask a cluster: `Client` from threads, `AsyncClient` from asyncio."""
 
+import asyncio
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -28,16 +29,18 @@ class Client:
             print(answer.labels, answer.missing, answer.expected_accuracy)
 
     images: uint8, one [H, W, C], one [H, W] where the network takes one channel, or a batch [N, H, W, C].
-    Nothing is sent before the first call. An address on another machine needs `insecure=True`, since the
-    connection is in plain text; UsageError otherwise.
+    Nothing is sent before the first call. tls: the folder of a client's or operator's certificate, as
+    `nonn certs` hands it out; CertificateError when it is no such thing. Without it the connection is in
+    plain text, and to another machine with `insecure=True` only; UsageError otherwise.
 
     Every call has a deadline in seconds, and raises RequestRefused (its `code` says why, `retry_after` when
-    to ask again), ClusterUnreachable, or InputError for images that the network does not take.
+    to ask again), ClusterUnreachable, CertificateError, or InputError for images that the network does not
+    take.
     """
 
-    def __init__(self, address: str, *, insecure: bool = False) -> None:
-        self._exchange = Exchange(address, insecure=insecure)
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+    def __init__(self, address: str, *, insecure: bool = False, tls: Path | str | None = None) -> None:
+        self._exchange = Exchange(address, insecure=insecure, tls=tls)
+        self._channel = open_channel(grpc, self._exchange)
         self._calls = calls(self._channel)
 
     def predict(
@@ -99,8 +102,8 @@ class AsyncClient:
         answer = await client.predict(images, deadline=0.5)
     """
 
-    def __init__(self, address: str, *, insecure: bool = False) -> None:
-        self._exchange = Exchange(address, insecure=insecure)
+    def __init__(self, address: str, *, insecure: bool = False, tls: Path | str | None = None) -> None:
+        self._exchange = Exchange(address, insecure=insecure, tls=tls)
         self._channel: grpc.aio.Channel | None = None
 
     async def predict(
@@ -146,7 +149,8 @@ class AsyncClient:
                 try:
                     response = await call(ask.request, timeout=max(end - time.monotonic(), 0.0))
                 except grpc.RpcError as error:
-                    raise self._exchange.explain(error, deadline) from None
+                    # It may have to look at the aggregator once more, which must not hold up the loop.
+                    raise await asyncio.to_thread(self._exchange.explain, error, deadline) from None
                 ask = steps.send(response)
         except StopIteration as done:
             result: T = done.value
@@ -154,9 +158,17 @@ class AsyncClient:
 
     def _open(self) -> dict[str, Any]:
         if self._channel is None:  # not earlier: an aio channel belongs to the loop that runs when it is made
-            self._channel = grpc.aio.insecure_channel(self._exchange.address, options=CHANNEL_OPTIONS)
+            self._channel = open_channel(grpc.aio, self._exchange)
             self._calls = calls(self._channel)
         return self._calls
+
+
+def open_channel(kind: Any, exchange: Exchange) -> Any:
+    """kind: grpc or grpc.aio."""
+    credentials = exchange.credentials
+    if credentials is None:
+        return kind.insecure_channel(exchange.address, options=CHANNEL_OPTIONS)
+    return kind.secure_channel(exchange.address, credentials.for_channel(), options=CHANNEL_OPTIONS)
 
 
 def calls(channel: Any) -> dict[str, Any]:

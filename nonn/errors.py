@@ -5,6 +5,7 @@ from typing import ClassVar
 from bundle.errors import InputError, NonnError
 
 __all__ = [
+    "CertificateError",
     "ClusterUnreachable",
     "InputError",
     "InvariantViolated",
@@ -59,3 +60,12 @@ class InvariantViolated(NonnError):
     """A cluster under faults has broken a promise: a fault of NoNN. The text says how to see it again."""
 
     exit_code: ClassVar[int] = 14
+
+
+class CertificateError(NonnError):
+    """A certificate, key or authority that is missing, over, or not good for what it was to be used for.
+
+    Of a client: the connection came to nothing, or the aggregator said no, for that reason.
+    """
+
+    exit_code: ClassVar[int] = 15

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bundle import InputError, InputSpec, read_files
 from nonn.cluster_status import ClusterStatus, read_status
-from nonn.errors import ClusterUnreachable, NonnError, RequestRefused, UsageError
-from protos import REFUSED_KEY, endpoints, nonn_pb2, tensors
+from nonn.errors import CertificateError, ClusterUnreachable, NonnError, RequestRefused, UsageError
+from protos import REFUSED_KEY, credentials, endpoints, handshake, nonn_pb2, tensors
+from protos.credentials import Credentials
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
@@ -67,13 +68,19 @@ class Ask:
 class Exchange:
     """One cluster's address, and what it said about its bundle. For any number of threads."""
 
-    def __init__(self, address: str, *, insecure: bool) -> None:
-        """Raises UsageError for an address that is none, or elsewhere without `insecure`."""
+    def __init__(self, address: str, *, insecure: bool, tls: Path | str | None) -> None:
+        """Raises UsageError for an address that is none, or elsewhere without `insecure` or `tls`.
+
+        CertificateError for a folder that is not what `nonn certs` makes.
+        """
+        if insecure and tls is not None:
+            raise UsageError("TLS and insecure exclude each other: name the folder of certificates alone")
         try:
-            endpoints.check_plain(address, insecure)
+            endpoints.check_dialled(address, insecure=insecure, tls=tls is not None)
         except ValueError as error:
             raise UsageError(str(error)) from None
         self.address = address
+        self.credentials = None if tls is None else _load(Path(tls))
         self._known: ClusterStatus | None = None  # frozen, and replaced as a whole
 
     def status(self) -> Generator[Ask, Any, ClusterStatus]:
@@ -122,21 +129,41 @@ class Exchange:
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return ClusterUnreachable(f"the aggregator at {self.address} said nothing for {deadline:g} s")
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-                reason = details.rpartition(": ")[2]
-                return ClusterUnreachable(
-                    f"cannot reach the aggregator at {self.address} ({reason}): "
-                    "start it, or check the address"
-                )
+                return self._unreachable(details.rpartition(": ")[2])
             if code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # gRPC's own: the message was too long
                 return InputError(f"too many images for one request ({details}): send fewer at a time")
             if code is grpc.StatusCode.UNIMPLEMENTED:
                 details = f"what answers at {self.address} is no NoNN aggregator"
+        elif code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            return CertificateError(f"refused: {details}")
         retry = str(metadata.get("retry-after-ms", ""))
         seconds = int(retry) / 1000 if retry.isascii() and retry.isdigit() else None
         return RequestRefused(f"refused: {details}", code=code.name, retry_after=seconds)
 
+    def _unreachable(self, reason: str) -> NonnError:
+        """gRPC does not say what is wrong with a handshake: one more is tried, for a second at the most."""
+        where = f"the aggregator at {self.address}"
+        if self.credentials is not None:
+            why = handshake.why_not(self.address, self.credentials.folder)
+            if why is not None:
+                return CertificateError(f"cannot talk to {where}: {why}")
+        elif "closed" in reason.lower() and handshake.speaks_tls(self.address):
+            return CertificateError(
+                f"{where} wants TLS: name a folder of certificates with --tls DIR (tls=DIR)"
+            )
+        return ClusterUnreachable(f"cannot reach {where} ({reason}): start it, or check the address")
+
     def _nonsense(self, error: ValueError) -> RequestRefused:
         return RequestRefused(f"{self.address} sent no valid answer: {error}", code="INTERNAL")
+
+
+def _load(folder: Path) -> Credentials:
+    try:
+        loaded = Credentials.load(folder)
+        loaded.check_dates(credentials.now())
+    except ValueError as error:
+        raise CertificateError(str(error)) from None
+    return loaded
 
 
 def read_policy(text: str) -> dict[str, Any]:

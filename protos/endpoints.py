@@ -22,11 +22,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check_plain(address: str, insecure: bool) -> None:
-    """ValueError unless the address is well formed and is on loopback, or plain text was asked for aloud."""
+def check_dialled(address: str, *, insecure: bool, tls: bool) -> None:
+    """ValueError unless it is well formed, and secure or on loopback, or plain text was asked for aloud."""
     host, _ = split(address)
-    if not insecure and not is_loopback(host):
+    if not insecure and not tls and not is_loopback(host):
         raise ValueError(
             f"{address} is another machine and the connection would be in plain text: "
-            "add --insecure (insecure=True) if that network is trusted"
+            "name your folder of certificates, --tls DIR (tls=DIR), or add --insecure (insecure=True) if "
+            "that network is trusted"
         )

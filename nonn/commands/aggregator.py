@@ -19,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="port 0: any that is free; default: %(default)s",
     )
     parser.add_argument(
+        "--tls",
+        metavar="DIR",
+        type=Path,
+        help="let in only who has a certificate: the folder `aggregator` that `nonn certs init` made",
+    )
+    parser.add_argument(
         "--insecure",
         action="store_true",
         help="listen for other machines in plain text: for networks that you trust",
@@ -75,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     # One line on stderr for each change of state.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     aggregator = Aggregator(
-        Bundle.load(args.bundle), settings(args), listen=args.listen, insecure=args.insecure
+        Bundle.load(args.bundle), settings(args), listen=args.listen, insecure=args.insecure, tls=args.tls
     )
     serve(aggregator, lambda address: print(f"listening on {address}", flush=True))
     return 0

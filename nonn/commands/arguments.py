@@ -2,12 +2,19 @@
 
 import argparse
 import math
+from pathlib import Path
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
-    """--aggregator and --insecure, of everything that dials."""
+    """--aggregator, --tls and --insecure, of everything that dials."""
     parser.add_argument(
         "--aggregator", metavar="HOST:PORT", default="127.0.0.1:7560", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--tls",
+        metavar="DIR",
+        type=Path,
+        help="ca.pem, cert.pem and key.pem, as `nonn certs` hands them out; default: plain text",
     )
     parser.add_argument(
         "--insecure",

@@ -50,5 +50,6 @@ def run(args: argparse.Namespace) -> int:
         cache_megabytes=args.cache,
         give_up_seconds=args.give_up,
         insecure=args.insecure,
+        tls=args.tls,
     )
     return device_node.run(settings)

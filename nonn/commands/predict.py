@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from nonn.client import Client
 
-    with Client(args.aggregator, insecure=args.insecure) as client:
+    with Client(args.aggregator, insecure=args.insecure, tls=args.tls) as client:
         found = _predict(client, args)
         if args.json:
             print(json.dumps(list(found), indent=2))

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from nonn.client import Client
 
-    with Client(args.aggregator, insecure=args.insecure) as client:
+    with Client(args.aggregator, insecure=args.insecure, tls=args.tls) as client:
         done = client.reload(args.bundle, args.deadline)
     if args.json:
         found = {"bundle": done.bundle, "previous": done.previous, "devices": done.devices}

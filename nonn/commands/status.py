@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from nonn.client import Client
 
-    with Client(args.aggregator, insecure=args.insecure) as client:
+    with Client(args.aggregator, insecure=args.insecure, tls=args.tls) as client:
         status = client.status(args.deadline)
     if args.json:
         print(json.dumps(_as_json(status), indent=2))

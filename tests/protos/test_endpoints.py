@@ -25,11 +25,12 @@ def test_refuses_what_is_no_address(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1"])
 def test_plain_text_on_this_machine(host: str) -> None:
-    endpoints.check_plain(host, insecure=False)
+    endpoints.check_dialled(host, insecure=False, tls=False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0:1", "10.0.0.1:1", "[::]:1", "localhost.evil.example:1", "pi:1"])
 def test_plain_text_elsewhere_is_said_aloud(host: str) -> None:
     with pytest.raises(ValueError, match="--insecure"):
-        endpoints.check_plain(host, insecure=False)
-    endpoints.check_plain(host, insecure=True)
+        endpoints.check_dialled(host, insecure=False, tls=False)
+    endpoints.check_dialled(host, insecure=True, tls=False)
+    endpoints.check_dialled(host, insecure=False, tls=True)

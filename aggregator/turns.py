@@ -1,0 +1,90 @@
+"""Whose turn it is, when many want the same: nobody waits for others because somebody wants a lot."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+
+REMEMBERED_SECONDS = 1.0
+
+
+class Turns:
+    """At most `total` hold one at any time, and of one key `each`; others wait, in order within their key."""
+
+    def __init__(self, total: int, each: int) -> None:
+        self._all = asyncio.Semaphore(total)
+        self._each = each
+        self._own: dict[Hashable, tuple[asyncio.Semaphore, int]] = {}  # with how many use it
+
+    @asynccontextmanager
+    async def of(self, key: Hashable) -> AsyncIterator[None]:
+        semaphore, users = self._own.get(key, (None, 0))
+        semaphore = semaphore or asyncio.Semaphore(self._each)
+        self._own[key] = semaphore, users + 1
+        try:
+            # The own one first: who waits for it holds nothing that others want.
+            async with semaphore, self._all:
+                yield
+        finally:
+            _, users = self._own.pop(key)
+            if users > 1:
+                self._own[key] = semaphore, users - 1
+
+
+class Shares:
+    """Whoever is alone has all that it wants. While others are about, nobody has more than `share` at once.
+
+    About: within the last second.
+    """
+
+    def __init__(self, share: int) -> None:
+        self._share = share
+        self._held: dict[Hashable, int] = {}
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self._seen: dict[Hashable, float] = {}  # the latest last
+
+    @asynccontextmanager
+    async def of(self, key: Hashable) -> AsyncIterator[None]:
+        self._seen.pop(key, None)
+        self._seen[key] = time.monotonic()
+        if self._has_room(key) and key not in self._waiting:
+            self._held[key] = self._held.get(key, 0) + 1
+        else:
+            await self._wait(key)
+        try:
+            yield
+        finally:
+            self._give_back(key)
+
+    def _has_room(self, key: Hashable) -> bool:
+        return self._held.get(key, 0) < self._share or self._alone()
+
+    def _alone(self) -> bool:
+        long_ago = time.monotonic() - REMEMBERED_SECONDS
+        while len(self._seen) > 1 and (first := next(iter(self._seen)), self._seen[first])[1] < long_ago:
+            del self._seen[first]
+        return len(self._seen) == 1
+
+    async def _wait(self, key: Hashable) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it had its turn, and will not take it
+                self._give_back(key)
+            raise
+
+    def _give_back(self, key: Hashable) -> None:
+        self._held[key] -= 1
+        waiting = self._waiting.get(key, deque())
+        while waiting and self._has_room(key):
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._held[key] += 1
+        if not waiting:
+            self._waiting.pop(key, None)
+        if not self._held[key]:
+            del self._held[key]
