@@ -138,7 +138,7 @@ def test_a_damaged_list_neither_opens_nor_shuts_the_door(
     assert refused(running, stranger)[0] == "UNAUTHENTICATED"
     with pytest.raises(CertificateError, match=r"allowed\.json") as error:
         peers(certificates)  # to begin with, there has to be one
-    assert error.value.exit_code == 14
+    assert error.value.exit_code == 15
 
 
 def test_a_list_that_is_put_right_is_in_force_again(certificates: Certificates) -> None:
