@@ -108,6 +108,7 @@ class Hosting:
         here.faults.pop(student, None)
         here.ready.discard(student)
         here.assigned -= {student}
+        self._departed.pop(student, None)  # there is no point in waiting for this device
         self._changed(device)
         self.rebalance(now)
 

@@ -170,6 +170,16 @@ def test_works_of_an_old_bundle_stall_no_device_that_has_nothing_else() -> None:
     assert cluster.state(mute) is State.SERVING
 
 
+def test_a_student_that_fails_on_a_stalled_device_does_not_wait_for_it() -> None:
+    cluster = Cluster(Settings(heal=None))
+    links = cluster.serve(6)
+    cluster.keep_busy(links)
+    mute = stall(cluster, links)
+    (student,) = cluster.assigned[mute]
+    cluster.do(events.Ready(mute, cluster.model.bundle_id, student, False, "damaged"))
+    assert any(student in cluster.assigned[link] for link in links[1:])
+
+
 def test_a_device_that_was_silent_is_not_held_to_be_stalled(busy: tuple[Cluster, list[int]]) -> None:
     cluster, links = busy
     silent = stall(cluster, links)
