@@ -7,7 +7,7 @@ from aggregator.policy import ALL, Policy
 from bundle import Fill
 from fault_lab.simulation.network import GENTLE, Harshness
 from fault_lab.simulation.scenario import Ask, DeviceSpec, Fault, Kind, Order, Scenario
-from fault_lab.simulation.toy import MB, STUDENT_BYTES
+from fault_lab.simulation.toy import MB, STUDENT_BYTES, Shape
 
 FILLS: tuple[Fill, ...] = ("mean", "zero", "ridge")
 SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (2, 2), (4, 1), (2, 3), (3, 2), (4, 2))  # parts, replicas
@@ -18,18 +18,18 @@ NETS = (0.0005, 0.002, 0.01, 0.05)  # seconds one way: a switch, Wi-Fi, the next
 def draw(seed: int) -> Scenario:
     random = Random(f"nonn scenario {seed}")
     seconds = random.uniform(10.0, 30.0)
-    parts, replicas = random.choice(SHAPES)
+    bundles = draw_bundles(random)
+    students = max(shape.students for shape in bundles)
     settings = draw_settings(random)
     count = random.choice((1, 2, 3, 4, 5, 6, 8, 12))
-    devices = tuple(draw_device(random, parts * replicas, alone=count == 1) for _ in range(count))
+    devices = tuple(draw_device(random, students, alone=count == 1) for _ in range(count))
     orders = draw_orders(random, seconds) if random.random() < 0.25 else ()
     return Scenario(
         seed=seed,
         seconds=seconds,
         settings=settings,
-        parts=parts,
-        replicas=replicas,
-        fill=random.choice(FILLS) if parts * replicas < 6 else "mean",
+        bundles=bundles,
+        fill=random.choice(FILLS) if students < 6 else "mean",
         devices=devices,
         asks=draw_asks(random, seconds, settings),
         faults=draw_faults(random, seconds, count, settings),
@@ -37,6 +37,16 @@ def draw(seed: int) -> Scenario:
         harshness=draw_harshness(random),
         drain=random.uniform(2.0, seconds) if random.random() < 0.08 else None,
     )
+
+
+def draw_bundles(random: Random) -> tuple[Shape, ...]:
+    """Three: that of the beginning, and others that are mostly of its shape."""
+    first = Shape(*random.choice(SHAPES))
+    others = (
+        first if random.random() < 0.5 else Shape(*random.choice(SHAPES), random.choice((4, 4, 4, 5)))
+        for _ in range(2)
+    )
+    return first, *others
 
 
 def draw_settings(random: Random) -> Settings:
@@ -58,7 +68,7 @@ def draw_settings(random: Random) -> Settings:
 
 
 def draw_device(random: Random, students: int, *, alone: bool) -> DeviceSpec:
-    room = random.choice((0, 0, 0, 1, 2, 3, students))
+    room = random.choice((0, 0, 0, 0, 1, 2, 3, students, 2 * students))
     trouble = random.random() < 0.15
     failures = {
         (random.choice((0, 0, 1, 2)), random.randrange(students)): random.choice((1, 2, 1000))

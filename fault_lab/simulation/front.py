@@ -11,7 +11,7 @@ from fault_lab.invariants import Watch
 from fault_lab.simulation.clock import Clock
 from fault_lab.simulation.connection import Connection
 from fault_lab.simulation.scenario import Ask
-from fault_lab.simulation.toy import INPUT, make_images
+from fault_lab.simulation.toy import make_images
 
 CLOSING = 0.001  # seconds between the end of a link and the end of its stream
 
@@ -51,9 +51,9 @@ class Front:
     def ask(self, ask: Ask) -> int:
         """The request arrives now."""
         number = self._next_number()
-        images = make_images(self._random, number, ask.images)
+        images = make_images(self._random, number, ask.images, self.watch.model.input.channels)
         if not ask.sound:
-            images = images.astype(np.float32) if number % 2 else images[:, :, :, : INPUT.channels - 1]
+            images = images.astype(np.float32) if number % 2 else images[..., :-1]
         deadline = None if ask.timeout is None else self.clock.now - ask.delay + ask.timeout
         bundle_id = "" if ask.bundle is None else self.models[ask.bundle].bundle_id
         self.count["requests"] += 1

@@ -8,6 +8,7 @@ from aggregator import Settings
 from aggregator.policy import Policy
 from bundle import Fill
 from fault_lab.simulation.network import GENTLE, Harshness
+from fault_lab.simulation.toy import Shape
 
 
 class Kind(enum.Enum):
@@ -96,13 +97,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """seconds: when all faults are over. drain: when the aggregator is told to stop, if before that."""
+    """seconds: when all faults are over. drain: when the aggregator is told to stop, if before that.
+
+    bundles: by number; the cluster begins with the first.
+    """
 
     seed: int
     seconds: float
     settings: Settings
-    parts: int
-    replicas: int
+    bundles: tuple[Shape, ...]
     fill: Fill
     devices: tuple[DeviceSpec, ...]
     asks: tuple[Ask, ...]

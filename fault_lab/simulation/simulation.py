@@ -17,7 +17,6 @@ from fault_lab.simulation.network import GENTLE
 from fault_lab.simulation.scenario import Ask, Fault, Scenario
 from fault_lab.simulation.toy import make_model
 
-BUNDLES = 3
 # After the last fault: seconds between two looks, and how many requests in a row have to be answered by all.
 LOOK, IN_A_ROW = 0.5, 2
 PATIENT = 10.0  # seconds that a request may take then
@@ -44,9 +43,7 @@ class Simulation:
         self.scenario = scenario
         self.history = History()
         self.clock = Clock()
-        models = tuple(
-            make_model(number, scenario.parts, scenario.replicas, scenario.fill) for number in range(BUNDLES)
-        )
+        models = tuple(make_model(*bundle, scenario.fill) for bundle in enumerate(scenario.bundles))
         self.watch = Watch(core(models[0], scenario.settings), self.history)
         self.front = Front(self.clock, self.watch, models, scenario.seed)
         self.devices = [
@@ -119,9 +116,8 @@ class Simulation:
 
     def _patience(self) -> float:
         scenario, settings = self.scenario, self.scenario.settings
-        loading = (
-            sum(spec.fetch + spec.load for spec in scenario.devices) * scenario.parts * scenario.replicas
-        )
+        students = max(shape.students for shape in scenario.bundles)
+        loading = students * sum(spec.fetch + spec.load for spec in scenario.devices)
         patience = JOINING + loading + 10 * settings.settle + 2 * (settings.heal or 0.0) + settings.reload
         return patience + SECOND_CHANCE
 

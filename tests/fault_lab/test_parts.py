@@ -12,6 +12,7 @@ from fault_lab.simulation.clock import Clock
 from fault_lab.simulation.network import Harshness, Stream, Way
 from fault_lab.simulation.process import Process
 from fault_lab.simulation.scenario import Ask, DeviceSpec
+from fault_lab.simulation.toy import Shape
 
 STURDY = DeviceSpec(
     start=0.0,
@@ -155,8 +156,7 @@ def quiet(devices: int) -> Scenario:
         seed=0,
         seconds=10.0,
         settings=Settings(settle=0.5),
-        parts=2,
-        replicas=2,
+        bundles=(Shape(parts=2, replicas=2),),
         fill="mean",
         devices=(STURDY,) * devices,
         asks=tuple(Ask(float(second), 1, 0.001, timeout=1.0) for second in range(3, 10)),
