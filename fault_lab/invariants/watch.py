@@ -31,12 +31,15 @@ class AnyCore(Protocol):
 
 
 class Watch:
-    """Takes the place of the core that it wraps. `handle` raises Violation."""
+    """Takes the place of the core that it wraps. `handle` raises Violation; `violations` has them all, since
+    on a real cluster whoever feeds the core may swallow what is raised.
+    """
 
     def __init__(self, core: AnyCore, history: History | None = None) -> None:
         self.core = core
         self.history = History() if history is None else history
         self.ledger = Ledger(core.model, core.settings)
+        self.violations: list[Violation] = []
         self._coverage = Coverage(self.ledger)
         self._pulse = Pulse(self.ledger)
         self._now = -math.inf
@@ -75,7 +78,8 @@ class Watch:
         return found
 
     def violation(self, now: float, broken: Broken) -> Violation:
-        return Violation(broken, now, self.history.about(broken.request, broken.link))
+        self.violations.append(Violation(broken, now, self.history.about(broken.request, broken.link)))
+        return self.violations[-1]
 
     def _check(self, now: float, event: events.Event, found: list[Effect]) -> None:
         ledger, woken = self.ledger, now >= self._due

@@ -2,8 +2,8 @@
 
 import pytest
 
-from aggregator import Core
-from fault_lab.invariants import Invariant, Violation
+from aggregator import Core, events
+from fault_lab.invariants import History, Invariant, Violation
 from fault_lab.simulation import Simulation, draw
 from tests.fault_lab.saboteurs import SABOTEURS
 
@@ -40,3 +40,11 @@ def test_the_history_is_that_of_the_request_in_question() -> None:
     answered = [line for line in violation.history if f"Answer(request={request}," in line]
     assert (len(asked), len(answered)) == (1, 2)
     assert not any(f"Answer(request={int(request) - 1}," in line for line in violation.history)
+
+
+def test_a_history_may_be_told_to_forget() -> None:
+    history = History(most=10)
+    for number in range(1000):
+        history.record(float(number), events.Pong(number), ())
+    assert 10 <= len(history) <= 20
+    assert list(history.lines())[-1].endswith("Pong(link=999)")
