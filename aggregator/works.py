@@ -125,7 +125,9 @@ def settle(work: Work, shares: list[Share], otherwise: Reason) -> list[Answer | 
         return [Refuse(share.request.id, *otherwise) for share in shares]
     model = work.model
     answered = tuple(sorted(work.partials))
-    missing = tuple(student.index for student in model.students if student.index not in work.partials)
+    missing: tuple[int, ...] = ()
+    if len(answered) < len(model.students):
+        missing = tuple(student.index for student in model.students if student.index not in work.partials)
     accuracy = model.expected_accuracy(answered)
     merged: NDArray[np.float32] | None = None
     outcomes: list[Answer | Refuse] = []

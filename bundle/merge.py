@@ -21,17 +21,16 @@ FLOAT32: Final = np.dtype(np.float32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimator:
-    """logits = offset [K] + sum over answering students, ascending, of z_i [N, K] @ weights[i] [K, K]."""
+    """logits = offset [K] + z [N, n K] @ weights [n K, K], with n answers side by side in z, ascending."""
 
     offset: NDArray[np.float32]
     weights: NDArray[np.float32]
 
     def logits(self, partials: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """[N, K]; `partials` are of exactly the students that the estimator is for."""
-        students = sorted(partials)
-        logits = _rows(self.offset, len(partials[students[0]]))
-        for student, weights in zip(students, self.weights, strict=True):
-            logits += partials[student] @ weights
+        answers = [partials[student] for student in sorted(partials)]
+        logits: NDArray[np.float32] = np.concatenate(answers, axis=1) @ self.weights
+        logits += self.offset
         return logits
 
 
@@ -117,14 +116,19 @@ class Merger:
             )
 
     def share(self, part: int, partials: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """What one part adds to the logits under `zero` and `mean`: [N, K], or [K] if no replica answered."""
+        """What one part adds to the logits under `zero` and `mean`: [N, K], or [K] if no replica answered.
+
+        Not to be changed: it may be one of the partial logits.
+        """
         answers = [partials[student] for student in self.replicas[part] if student in partials]
         if not answers:
             return np.zeros_like(self.bias) if self.fill == "zero" else self._part_means[part]
-        total = answers[0].copy()
-        for answer in answers[1:]:
+        if len(answers) == 1:
+            return answers[0]
+        total = answers[0] + answers[1]
+        for answer in answers[2:]:
             total += answer
-        total /= np.float32(len(answers))
+        total /= len(answers)
         return total
 
     def estimator(self, answering: Sequence[int]) -> Estimator:
@@ -152,8 +156,7 @@ class Merger:
         within[np.diag_indices(size)] += RIDGE * (within.trace() / size or 1.0)
         solution = np.linalg.solve(within, cross.T)
         offset = self.bias + np.dot(replica_shares, means) - means[chosen].reshape(size) @ solution
-        weights = solution.reshape(len(chosen), classes, classes).astype(np.float32)
-        return Estimator(offset.astype(np.float32), weights)
+        return Estimator(offset.astype(np.float32), solution.astype(np.float32))
 
     def _check_all(self, partials: Mapping[int, NDArray[np.float32]]) -> None:
         if not partials:
