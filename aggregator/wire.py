@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -21,6 +22,7 @@ M = TypeVar("M", bound=Message)
 LONGEST_NAME = 64
 LONGEST_TEXT = 300
 MOST_DIGESTS = 1024
+RECENT_ORIGINS = 64  # of answers: bundle and students
 # A device that refuses for these reasons does its best.
 BLAMELESS = (nonn_pb2.BUDGET_PASSED, nonn_pb2.OVERLOADED)
 
@@ -164,13 +166,20 @@ def ping(sequence: int) -> bytes:
 
 
 def answer(effect: Answer) -> bytes:
+    # Messages put one after another are one message with the fields of all.
+    logits = nonn_pb2.PredictResponse(logits=tensors.encode(effect.logits)).SerializeToString()
+    return logits + _whence(effect.bundle_id, effect.answered, effect.missing, effect.expected_accuracy)
+
+
+@lru_cache(RECENT_ORIGINS)
+def _whence(bundle_id: str, answered: tuple[int, ...], missing: tuple[int, ...], accuracy: float) -> bytes:
+    """What an answer says besides its logits; the same as long as the same students answer."""
     return nonn_pb2.PredictResponse(
-        logits=tensors.encode(effect.logits),
-        bundle_id=effect.bundle_id,
-        answered=effect.answered,
-        missing=effect.missing,
-        degraded=bool(effect.missing),
-        expected_accuracy=effect.expected_accuracy,
+        bundle_id=bundle_id,
+        answered=answered,
+        missing=missing,
+        degraded=bool(missing),
+        expected_accuracy=accuracy,
     ).SerializeToString()
 
 
