@@ -100,9 +100,15 @@ def impatient(event: events.Event) -> events.Event:
     return want(policy=Policy("quorum", 1))(event)
 
 
-def deaf_to_the_loaded(event: events.Event) -> events.Event:
-    """No device ever serves more than student 0."""
-    return events.Tick() if isinstance(event, events.Ready) and event.student else event
+def unwelcoming(core: Core, now: float, event: events.Event, found: list[Effect]) -> list[Effect]:
+    """Whoever comes back is never told that it is in."""
+    return [effect for effect in found if now < 6.0 or not isinstance(effect, effects.Welcome)]
+
+
+def lenient(event: events.Event) -> events.Event:
+    if isinstance(event, events.Predict) and event.strict:
+        return dataclasses.replace(event, strict=False, policy=ALL)
+    return event
 
 
 class Late(Core):
@@ -221,7 +227,7 @@ SABOTEURS: dict[str, tuple[type[Core], str]] = {
         each(Answer, lambda a: dataclasses.replace(a, expected_accuracy=a.expected_accuracy + 0.1)),
         "ACCURACY",
     ),
-    "strictness is ignored": (before(want(strict=False, policy=ALL)), "STRICT"),
+    "strictness is ignored": (before(lenient), "STRICT"),
     "it does not wait": (before(impatient), "POLICY"),
     "it always waits for all": (before(want(policy=ALL)), "PROMPT"),
     "refusals lie": (each(Refuse, lambda r: dataclasses.replace(r, code=Code.INVALID_ARGUMENT)), "REFUSAL"),
@@ -249,5 +255,5 @@ SABOTEURS: dict[str, tuple[type[Core], str]] = {
     "it never sleeps": (Restless, "AWAKE"),
     "it wakes all the time": (Bustling, "AWAKE"),
     "it takes itself to be idle": (Careless, "IDLE"),
-    "students never serve": (before(deaf_to_the_loaded), "WHOLE_AGAIN"),
+    "nobody comes back": (after(unwelcoming), "WHOLE_AGAIN"),
 }
