@@ -214,13 +214,12 @@ class Bundles:
         return hosting
 
     def _held(self, device: Device) -> tuple[tuple[str, int], ...]:
-        pairs = (
+        return tuple(
             (hosting.model.bundle_id, student)
             for hosting in (*self._active(), *self._retired)
             if device.link in hosting.places
             for student in sorted(hosting.places[device.link].assigned)
         )
-        return tuple(dict.fromkeys(pairs))  # a bundle that is loaded again may not be quite gone
 
     def _active(self) -> tuple[Hosting, ...]:
         return (self.served, self._reloading.staged) if self._reloading else (self.served,)

@@ -40,8 +40,8 @@ class Device:
     """`link` is its stream. speed: 10^9 multiply-adds a second, 0 when unknown.
 
     suspect: it is silent. stalled: it answers pings, and not its works; late: how many of those in a row.
-    latency: smoothed seconds from a work to its partial logits; usual: seconds for each image in flight,
-    which it exceeds once in twenty times, or 0 before the first.
+    latency: smoothed seconds from a work to its partial logits. usual: seconds for each image in flight, and
+    slowest: for a whole work, that it exceeds once in twenty times; 0 before the first.
     """
 
     link: int
@@ -60,9 +60,10 @@ class Device:
     next_probe: float = 0.0
     latency: float = 0.0
     usual: float = 0.0
+    slowest: float = 0.0
     completed: int = 0
     error: str = ""
-    _paces: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     @property
     def name(self) -> str:
@@ -90,16 +91,24 @@ class Device:
         seconds = now - flight.work.sent
         self.latency += (SMOOTHING if self.latency else 1.0) * (seconds - self.latency)
         if self.stalled:  # what it was like before says nothing now
-            self._paces.clear()
+            self.forget_pace()
         if not flight.late:
             self.late = 0
-        self._paces.append(seconds / flight.images)
-        if self.completed % RENEWED == 0 or len(self._paces) <= RENEWED:
-            self.usual = sorted(self._paces)[int(USUAL * len(self._paces))]
+        self._recent.append((seconds / flight.images, seconds))
+        if self.completed % RENEWED == 0 or len(self._recent) <= RENEWED:
+            rank = int(USUAL * len(self._recent))
+            self.usual, self.slowest = (sorted(values)[rank] for values in zip(*self._recent, strict=True))
+
+    def forget_pace(self) -> None:
+        """It has other students now, or has changed otherwise."""
+        self._recent.clear()
+        self.usual = self.slowest = 0.0
 
     def patience(self, images: int, unmeasured: float) -> float:
         """Seconds after which so many images in flight are late. unmeasured: when nothing is known of it."""
-        return max(PATIENCE * self.usual * images, LEAST_PATIENCE) if self.usual else unmeasured
+        if not self.usual:
+            return unmeasured
+        return max(PATIENCE * self.usual * images, PATIENCE * self.slowest, LEAST_PATIENCE)
 
     def waited_for_until(self, unmeasured: float) -> float:
         """When the device, which has something in flight, counts as a straggler. unmeasured: seconds."""

@@ -6,7 +6,6 @@ arrived. Each of its requests is answered then, or when its policy is content, o
 answered are late, or just before its own deadline.
 """
 
-import math
 from collections.abc import Callable, Sequence
 
 from aggregator.alarm import Alarm
@@ -49,6 +48,8 @@ class Dispatcher:
     def serve(self, hosting: Hosting) -> None:
         """From now on works go to these places. Those that are out go on as they were."""
         self._hosting = hosting
+        for device in self._membership.devices.values():
+            device.forget_pace()
         self.desk.recheck(hosting.model)
 
     def submit(self, now: float, event: Predict) -> None:
@@ -122,7 +123,7 @@ class Dispatcher:
                 self._alarm.at(flight.expires)
                 if flight.awaited and not flight.late and flight.work.late_at <= now:
                     flight.late = True
-                    late += 1
+                    late = max(late, 1)  # all that wait behind one late work are late with it
             if late and self._membership.late(now, device, late):
                 stalled.append(device)
         self.desk.expire(now)
@@ -140,7 +141,9 @@ class Dispatcher:
             if not targets.places:
                 self._alarm.at(targets.until)
                 return
-            self._send(now, self.desk.next_batch(), targets.places)
+            everyone = len(targets.places) == len(serving)
+            policy = None if everyone else self.desk.first.policy
+            self._send(now, self.desk.next_batch(policy), targets.places)
 
     def _last_resort(self) -> list[Place]:
         """Where every device is stalled, they are asked all the same."""
@@ -177,7 +180,7 @@ class Dispatcher:
         for place in targets:
             device = place.device
             flight = device.send(work, place, expires)
-            patience = max(patience, device.patience(flight.images, math.inf))
+            patience = max(patience, device.patience(flight.images, self._settings.default_deadline))
             links.append(device.link)
         work.patience = patience
         for place in self._hosting.places.values():

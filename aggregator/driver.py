@@ -15,6 +15,7 @@ from aggregator.core import Core
 from aggregator.link import Link
 from aggregator.model import Model
 from aggregator.policy import Policy
+from aggregator.preparing import Preparing
 from aggregator.settings import Settings
 from bundle import Bundle
 
@@ -41,6 +42,7 @@ class Driver:
         self._timer_due = math.inf
         self._drained: asyncio.Future[None] | None = None
         self._closing = False
+        self._preparing = Preparing()
         self._welcome = wire.welcome(settings)
 
     def feed(self, event: events.Event) -> None:
@@ -120,6 +122,7 @@ class Driver:
     def close(self) -> None:
         """End every device's stream, and the timer."""
         self._closing = True
+        self._preparing.close()
         for link in self._links.values():
             link.close(grpc.StatusCode.UNAVAILABLE, "the aggregator is shutting down")
         if self._timer is not None:
@@ -151,7 +154,7 @@ class Driver:
                 if link in self._links:
                     self._links[link].close(grpc.StatusCode.ABORTED, reason)
             case effects.Prepare(_, students):
-                self._loop.run_in_executor(None, self.core.model.merger.prepare, students)
+                self._preparing.ask(self.core.model.merger, students)
             case effects.Reloaded(bundle) | effects.ReloadFailed(bundle):
                 self._conclude(bundle, effect)
             case effects.Note(text, warning):

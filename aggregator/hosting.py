@@ -1,5 +1,6 @@
 """Which device is to host which students of one bundle, as devices come, go, and load them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -68,8 +69,9 @@ class Hosting:
 
     def begin(self, now: float, devices: Iterable[Device]) -> None:
         """Place all students at once on devices that have joined before."""
-        self._first_join = self._last_join = now
         self.places = {device.link: Place(device) for device in devices}
+        if self.places:  # who was to join has done so
+            self._first_join = self._last_join = -math.inf
         self.rebalance(now)
         self._adopt(now, [student.index for student in self.model.students])
 

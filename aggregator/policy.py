@@ -34,7 +34,7 @@ class Policy:
     @classmethod
     def parse(cls, text: str) -> "Policy":
         kind, _, number = text.partition("=")
-        if kind == "quorum" and number.isascii() and number.isdecimal():
+        if kind == "quorum" and number.isascii() and number.isdecimal() and len(number) < 10:
             return cls("quorum", int(number))
         if text not in ("all", "covered"):
             raise SettingsError(f"the policy must be all, covered or quorum=N, not {text!r}")

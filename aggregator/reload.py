@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from aggregator.hosting import Hosting
 
+# A reason travels to the operator in metadata of bounded size.
+SHOWN = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Reloading:
@@ -24,7 +27,8 @@ class Reloading:
     def objection(self, served: Hosting) -> str:
         """Why the bundle may not take over from the one that is served; empty if it may."""
         passed, before = len(self.staged.serving()), len(served.serving())
-        covered = self.staged.whole or not served.whole
+        missing = len(self.staged.model.students) - len(self.staged.served())
+        covered = missing <= len(served.model.students) - len(served.served())
         tried = passed > 0 or not self.staged.places
         if covered and tried and passed >= before:
             return ""
@@ -33,5 +37,7 @@ class Reloading:
         what = f"{passed} devices can serve it, and {before} serve now"
         if lacking:
             what += f"; nobody can serve {'student' if len(lacking) == 1 else 'students'} {numbers}"
-        reasons = "; ".join(f"{device}: {reason}" for device, reason in sorted(self.failures.items()))
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(self.failures.items())[:SHOWN])
+        if len(self.failures) > SHOWN:
+            reasons += f"; and {len(self.failures) - SHOWN} more"
         return f"{what} ({reasons or 'not loaded in time, or no memory left'})"

@@ -1,4 +1,4 @@
-"""The gRPC front: two services on one port, raw bytes in and out."""
+"""The gRPC front: three services on one port, raw bytes in and out."""
 
 import asyncio
 import importlib.metadata

@@ -58,6 +58,8 @@ class Upload:
         size, data = self._sizes.get(piece.sha256), self._pieces.get(piece.sha256)
         if size is None or data is None:
             raise BundleError("a piece of a file that the manifest does not name")
+        if not piece.data:
+            raise BundleError("an empty piece")
         if len(data) + len(piece.data) > size:
             raise BundleError(f"file {piece.sha256[:12]} is longer than the manifest says")
         data += piece.data

@@ -91,7 +91,7 @@ class Worker:
     def _is_short(self, work: nonn_pb2.Work) -> bool:
         images = work.images.shape[0] if work.images.shape else 0
         students = self._hosting.serving.get(work.bundle_id, {})
-        return all(student.image_seconds * images <= INLINE_SECONDS for student in students.values())
+        return sum(student.image_seconds for student in students.values()) * images <= INLINE_SECONDS
 
     async def _do(self, job: Job) -> None:
         async with self._computing:

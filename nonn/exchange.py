@@ -169,7 +169,14 @@ def _load(folder: Path) -> Credentials:
 def read_policy(text: str) -> dict[str, Any]:
     """`all`, `covered`, `quorum=N` or nothing -> fields of a PredictRequest. Raises UsageError."""
     kind, equals, number = text.partition("=")
-    if equals and kind == "quorum" and number.isascii() and number.isdecimal() and 0 < int(number) < 2**32:
+    if (
+        equals
+        and kind == "quorum"
+        and number.isascii()
+        and number.isdecimal()
+        and len(number) < 10
+        and int(number) > 0
+    ):
         return {"policy": nonn_pb2.QUORUM, "quorum": int(number)}
     policies = {"": nonn_pb2.POLICY_UNSPECIFIED, "all": nonn_pb2.ALL, "covered": nonn_pb2.COVERED}
     if text not in policies:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_seconds,
         default=120.0,
         metavar="SECONDS",
-        help="for all of it; default: %(default)s",
+        help="how long to wait for the outcome, which `nonn status` shows too; default: %(default)s",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -115,3 +115,22 @@ def test_a_full_device_is_not_waited_for_by_requests_that_can_do_without() -> No
             cluster.answer(link)
         assert cluster.assigned[slow][0] in cluster.answered(request).missing
     assert len(cluster.works) == 3
+
+
+def test_requests_that_want_all_students_do_not_go_along_with_one_that_can_do_without() -> None:
+    cluster = Cluster(Settings(window=1))
+    links = cluster.serve(6)
+    cluster.predict()
+    hasty = cluster.predict(1, policy="quorum=1")
+    strict, patient = cluster.predict(2, strict=True), cluster.predict(3)
+    first = cluster.work()
+    cluster.answer(links[0], work=first)
+    assert cluster.work().links == (links[0],)
+    cluster.answer(links[0])
+    assert len(cluster.answered(hasty).answered) == 1
+    for link in links[1:]:
+        cluster.answer(link, work=first)
+    assert cluster.work().links == tuple(links)
+    for link in links:
+        cluster.answer(link)
+    assert cluster.answered(strict).missing == cluster.answered(patient).missing == ()

@@ -242,3 +242,28 @@ def test_the_way_back_is_a_reload_too() -> None:
         cluster.load(link, OLD)
     assert outcome(cluster) == Reloaded(OLD, NEW.bundle_id, 6)
     assert all(bundles(cluster, link) == {OLD} for link in links)
+
+
+def test_a_degraded_cluster_does_not_change_to_a_worse_bundle() -> None:
+    cluster, links = begin()
+    lost, *others = links
+    cluster.do(events.Gone(lost, "crashed"))
+    for link in others[:3]:
+        cluster.load(link, NEW.bundle_id)
+    for link in others[3:]:
+        cluster.load(link, NEW.bundle_id, error="logits are off by 3")
+    while outcome(cluster) is None:
+        cluster.wait(1.0, answering=others)
+    assert "nobody can serve students" in failure(cluster)
+
+
+def test_a_student_that_fails_at_once_on_one_device_is_tried_on_another() -> None:
+    cluster, links = begin(devices=3)
+    (picky, *others) = links
+    cluster.wait(0.1, answering=links)
+    (failed, *_) = [student for bundle, student in cluster.held[picky] if bundle == NEW.bundle_id]
+    cluster.do(events.Ready(picky, NEW.bundle_id, failed, False, "no memory"))
+    assert outcome(cluster) is None
+    for link in (picky, *others, picky, *others):
+        cluster.load(link, NEW.bundle_id)
+    assert isinstance(outcome(cluster), Reloaded)
