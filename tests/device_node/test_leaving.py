@@ -7,11 +7,18 @@ import pytest
 from protos import nonn_pb2
 from tests.device_node.graphs import make_student, some_images
 from tests.device_node.relay import Relay
-from tests.device_node.scripted import RunningDevice, ScriptedAggregator
+from tests.device_node.scripted import WAIT, RunningDevice, ScriptedAggregator
 
 StartDevice = Callable[..., RunningDevice]
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy this machine is, the device finishes its work."""
+    monkeypatch.setattr("device_node.connection.DRAIN_SECONDS", WAIT)
+
+
+@pytest.mark.usefixtures("patient")
 def test_stopping_finishes_what_is_in_hand(aggregator: ScriptedAggregator, device: StartDevice) -> None:
     slow = make_student(0, busy=6)
     aggregator.offer(slow)
@@ -28,6 +35,7 @@ def test_stopping_finishes_what_is_in_hand(aggregator: ScriptedAggregator, devic
     assert one.join() is None
 
 
+@pytest.mark.usefixtures("patient")
 def test_work_that_comes_while_leaving_is_refused(
     aggregator: ScriptedAggregator, device: StartDevice
 ) -> None:
