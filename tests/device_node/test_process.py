@@ -75,7 +75,9 @@ def test_an_ended_stream_leaves_no_socket_behind(aggregator: ScriptedAggregator,
         peer.serve()
         peer.abort(grpc.StatusCode.UNAVAILABLE, "restarted")
     aggregator.accept().serve()
-    assert len(psutil.Process(process.pid).net_connections()) == 1
+    device, deadline = psutil.Process(process.pid), time.monotonic() + WAIT
+    while len(device.net_connections()) > 1:  # gRPC closes them in its own time
+        assert time.monotonic() < deadline, device.net_connections()
 
 
 def test_another_protocol_version_is_code_12(aggregator: ScriptedAggregator, start: Start) -> None:
