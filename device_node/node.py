@@ -64,7 +64,9 @@ class DeviceNode:
             self._last_contact = time.monotonic()
             while not self._stop.is_set():
                 await self._serve_once(executor)
-                gc.collect()  # an ended stream lies in reference cycles, and keeps its socket that long
+                # An ended stream lies in reference cycles, and keeps its socket that long.
+                await asyncio.sleep(0)  # its last callbacks
+                gc.collect()
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
         log.info("device %s has left", self._state.name)
