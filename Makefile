@@ -46,10 +46,12 @@ bench: $(INSTALLED)  ## every benchmark, shortened to some minutes in all
 
 bench-all: $(INSTALLED)  ## every benchmark at full length, two hours, into benchmarks/results
 	$(BIN)/python -m benchmarks.fanout --save fanout
+	$(BIN)/python -m benchmarks.fanout --older-engine --save fanout-same-engine
 	$(BIN)/python -m benchmarks.idle --save idle
 	$(BIN)/python -m benchmarks.throughput --save throughput
 	$(BIN)/python -m benchmarks.recovery --save recovery
 	$(BIN)/python -m benchmarks.soak --minutes 60 --save soak
+	$(BIN)/python -m benchmarks.report
 
 clean:  ## remove the virtual environment and what builds leave
 	rm -rf $(VENV) build *.egg-info

@@ -6,6 +6,9 @@ time of the aggregator's process. One student a device: from 8 devices on all st
 as replicas. The devices answer at once without computing (benchmarks/light_devices.py), so that 64 of them
 and the aggregator fit on two cores; `--real` takes `nonn device` processes. Works hold one image (--max-batch
 1): requests that are in flight together share nothing.
+
+`nonn aggregator` has gRPC use its older engine; the bare one uses what gRPC chooses, the newer one, unless
+`--older-engine` is given.
 """
 
 import argparse
@@ -23,6 +26,7 @@ import uvloop
 from benchmarks import common, echo
 from benchmarks.fleet import Side, start_bare, start_ours
 from bundle import Bundle
+from nonn.cli import OLDER_ENGINE
 
 FAN_OUTS = (1, 2, 4, 8, 16, 32, 64)
 CONCURRENCIES = (1, 4)
@@ -50,11 +54,13 @@ async def offer(side: Side, requests: int, concurrency: int) -> tuple[float, flo
     return 1000 * seconds / len(durations), 1000 * statistics.median(durations)
 
 
-def compare(fan_out: int, bundle: Bundle, rounds: int, scale: float, real: bool) -> dict[str, Any]:
+def compare(
+    fan_out: int, bundle: Bundle, rounds: int, scale: float, *, real: bool, engine: str
+) -> dict[str, Any]:
     requests = round(scale * 8000 / (fan_out + 3) / 4) * 4  # about a second of the aggregator's CPU
     found: dict[str, Any] = {"fan_out": fan_out, "requests_a_round": requests}
     with common.Children() as children:
-        sides = [start_bare(children, fan_out, bundle), start_ours(children, fan_out, bundle, real)]
+        sides = [start_bare(children, fan_out, bundle, engine), start_ours(children, fan_out, bundle, real)]
         for concurrency in CONCURRENCIES:
             figures: dict[str, list[tuple[float, float]]] = {"bare": [], "nonn": []}
             for number in range(rounds):
@@ -102,13 +108,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--scale", type=float, default=1.0, help="times the usual number of requests a round")
     parser.add_argument("--real", action="store_true", help="`nonn device` processes")
+    parser.add_argument("--older-engine", action="store_true", help="for the bare aggregator too")
     parser.add_argument("--save", metavar="NAME", help="into benchmarks/results/NAME.json")
     arguments = parser.parse_args()
     run = common.Run()
     bundle = Bundle.load(common.SAMPLES[arguments.bundle])
+    engine = OLDER_ENGINE if arguments.older_engine else ""
     rows = []
     for fan_out in arguments.fan_outs:
-        rows.append(compare(fan_out, bundle, arguments.rounds, arguments.scale, arguments.real))
+        rows.append(
+            compare(fan_out, bundle, arguments.rounds, arguments.scale, real=arguments.real, engine=engine)
+        )
         show(rows[-1])
     lines = {
         f"in_flight_{concurrency}_{side}": growth(rows, concurrency, side)

@@ -66,9 +66,13 @@ def sizes(bundle: Bundle) -> Sizes:
     )
 
 
-def start_bare(children: common.Children, fan_out: int, bundle: Bundle) -> Side:
+def start_bare(children: common.Children, fan_out: int, bundle: Bundle, engine: str = "") -> Side:
+    """engine: what GRPC_EXPERIMENTS is to be for the aggregator; else gRPC's own choice."""
     size = sizes(bundle)
-    aggregator = children.start("benchmarks.echo", "aggregator", "--answer", size.answer, "--work", size.work)
+    environment = {"GRPC_EXPERIMENTS": engine} if engine else {}
+    aggregator = children.start(
+        "benchmarks.echo", "aggregator", "--answer", size.answer, "--work", size.work, **environment
+    )
     address = common.first_line(aggregator, "listening on ")
     for streams in shares(fan_out):
         devices = children.start(

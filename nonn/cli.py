@@ -31,6 +31,9 @@ COMMANDS = (
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 
+# For GRPC_EXPERIMENTS.
+OLDER_ENGINE = "-event_engine_listener,-event_engine_client"
+
 # Which extra brings which importable package.
 _EXTRAS = {
     "PIL": "client",
@@ -94,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # gRPC's newer engine takes each message through two more threads than its older one, which it still has.
     # For messages as small as ours that is a good part of the processor time: see benchmarks/README.md.
-    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener,-event_engine_client")
+    os.environ.setdefault("GRPC_EXPERIMENTS", OLDER_ENGINE)
     # gRPC would write lines of its own about every handshake that fails; we say what is wrong in one.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:

@@ -1,0 +1,145 @@
+"""`python -m benchmarks.report`: the tables of benchmarks/README.md from what is in benchmarks/results."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.common import RESULTS
+
+PAGE = RESULTS.parent / "README.md"
+Figures = dict[str, Any]
+
+
+def fanout(found: Figures) -> list[str]:
+    lines = [
+        "| devices | in flight | CPU, bare | CPU, nonn | ratio | p50, bare | p50, nonn |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in found["fan_outs"]:
+        for in_flight in (1, 4):
+            figures = row[f"in_flight_{in_flight}"]
+            cells = [f"{figures[f'cpu_ms_{side}']['median']:.2f} ms" for side in ("bare", "nonn")]
+            cells += [_spread(figures["cpu_ratio"])]
+            cells += [f"{figures[f'p50_ms_{side}']['median']:.2f} ms" for side in ("bare", "nonn")]
+            lines.append(f"| {row['fan_out']} | {in_flight} | {' | '.join(cells)} |")
+    lines.append("")
+    for name, line in found["growth"].items():
+        growth = f"{line['fixed_ms']:.2f} ms + {line['each_ms']:.3f} ms a device"
+        side, in_flight = name.removeprefix("in_flight_")[2:], name.removeprefix("in_flight_")[0]
+        lines.append(
+            f"- {side}, {in_flight} in flight: {growth}; "
+            f"no point is farther than {100 * line['worst']:.0f} % from that line"
+        )
+    return lines
+
+
+def idle(found: Figures) -> list[str]:
+    lines = ["| bundle | p50, bare | p50, cluster | added |", "|---|---|---|---|"]
+    for name in ("digits", "cifar100"):
+        row = found[name]
+        cells = [f"{row[key]['median']:.2f} ms" for key in ("bare_p50_ms", "cluster_p50_ms")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {_spread(row['added_ms'], ' ms')} |")
+    return lines
+
+
+def throughput(found: Figures) -> list[str]:
+    lines = [
+        "| images a request | requests in flight | images/s, bare | images/s, cluster | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["batches"]:
+        rates = [f"{row[key]['median']:.0f}" for key in ("bare_images_s", "cluster_images_s")]
+        lines.append(
+            f"| {row['batch']} | {row['in_flight']} | {' | '.join(rates)} | {_spread(row['ratio'])} |"
+        )
+    return lines
+
+
+def recovery(found: Figures) -> list[str]:
+    kills, freeze, start = found["kills"], found["freeze"], found["start"]
+    small, large = (found[f"aggregator_{name}"]["resident_mb"] for name in ("digits", "cifar100"))
+    return [
+        "| what | figure |",
+        "|---|---|",
+        f"| devices killed under load | {kills['kills']:,} in {kills['seconds']:.0f} s |",
+        f"| requests in flight at a kill | {kills['requests_in_flight_at_a_kill']:.1f} |",
+        f"| requests in all | {_outcomes(kills)} |",
+        f"| slowest of them, with a deadline of 5 s | {kills['slowest_s']:.2f} s |",
+        f"| p50 before one of 8 devices is frozen | {_spread(freeze['p50_before_ms'], ' ms')} |",
+        f"| it is no longer waited for after | {_spread(freeze['suspected_after_s'], ' s')} |",
+        f"| slowest answer until then | {freeze['slowest_until_then_s']:.2f} s |",
+        f"| p50 from then on, to before | {_spread(freeze['suspected_to_before'])} |",
+        f"| it serves again after it goes on | {_spread(freeze['serving_after_continue_s'], ' s')} |",
+        f"| a restarted device serves after | {_spread(start['serving_after_restart_s'], ' s')} |",
+        f"| with its student to be fetched | {_spread(start['serving_after_fresh_start_s'], ' s')} |",
+        f"| resident, a device with a WRN-16-1 student | {_spread(start['device_resident_mb'], ' MB')} |",
+        f"| resident, an aggregator with 64 devices | {small:.0f} MB (digits), {large:.0f} MB (cifar100) |",
+    ]
+
+
+def soak(found: Figures) -> list[str]:
+    lines = [f"Faults: {', '.join(f'{count} x {name}' for name, count in sorted(found['faults'].items()))}."]
+    lines += [
+        "",
+        f"- steady load: {_outcomes(found['steady_load'])}",
+        f"- floods: {_outcomes(found['bursts'])}",
+    ]
+    lines += ["", "| process | figure | mean | rise over the last two thirds |", "|---|---|---|---|"]
+    for name, trend in found["trends"].items():
+        process, figure = name.split(" ")
+        lines.append(f"| {process} | {figure} | {trend['mean']:g} | {trend['rise']:+g} |")
+    return [*lines, "", f"Leaks: {', '.join(found['leaks']) or 'none'}."]
+
+
+TABLES: dict[str, Callable[[Figures], list[str]]] = {
+    "fanout": fanout,
+    "fanout-same-engine": fanout,
+    "idle": idle,
+    "throughput": throughput,
+    "recovery": recovery,
+    "soak": soak,
+}
+
+
+def section(name: str) -> str:
+    """The table and where it is from; says so when there is no result yet."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return "Not measured yet.\n"
+    found = json.loads(path.read_text())
+    machine = found["machine"]
+    origin = (
+        f"`{found['command']}`, {machine['time'][:10]}, commit {machine['commit']}, "
+        f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, grpcio {machine['packages']['grpcio']}. "
+        f"Others took {machine['others']:.0%} of the processors."
+    )
+    return "\n".join([*TABLES[name](found), "", origin, ""])
+
+
+def _spread(value: dict[str, float], unit: str = "") -> str:
+    digits = 0 if value["median"] >= 20 else 2
+    median, low, high = (f"{value[key]:.{digits}f}" for key in ("median", "low", "high"))
+    return f"**{median}{unit}** ({low} to {high})"
+
+
+def _outcomes(tally: Figures) -> str:
+    refused = sum(tally["refused"].values())
+    return (
+        f"{tally['offered']:,}: {tally['answered']:,} answered ({tally['answered_wrongly']:,} wrongly), "
+        f"{refused:,} refused, **{tally['lost']:,} lost**"
+    )
+
+
+def main() -> None:
+    page = PAGE.read_text()
+    for name in TABLES:
+        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not block.search(page):
+            raise SystemExit(f"{PAGE} has no place for {name}")
+        page = block.sub(lambda match, name=name: match[1] + section(name) + match[2], page)  # type: ignore[misc]
+    PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
