@@ -10,7 +10,7 @@ RUN python3 -m venv /opt/nonn \
  && python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > /tmp/requirements.txt \
  && /opt/nonn/bin/pip install --no-cache-dir --quiet -c constraints.txt -r /tmp/requirements.txt
 COPY . .
-RUN /opt/nonn/bin/pip install --no-cache-dir --quiet -c constraints.txt . \
+RUN /opt/nonn/bin/pip install --no-cache-dir --quiet -c constraints.txt ".[aggregator]" \
  && /opt/nonn/bin/pip uninstall --quiet --yes pip setuptools
 
 FROM ${BASE}
