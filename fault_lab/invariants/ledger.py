@@ -22,6 +22,7 @@ class Ledger:
 
     requests: without an outcome, by arrival; queue: those of them that no work holds.
     loading: bundles that were to be loaded, and since when. hosted: whatever was hosted at any time.
+    membership_changed, loaded: when devices, or what they serve, last changed.
     Of this step: speaker, the link that its event came from; arrival, the good partial that it was; touched,
     the works that it has changed.
     """
@@ -41,7 +42,7 @@ class Ledger:
         self.touched: list[Work] = []
         self.arrival: Arrival | None = None
         self.speaker: int | None = None
-        self.membership_changed = -math.inf
+        self.membership_changed = self.loaded = -math.inf
 
     def anybody_serves(self) -> bool:
         """Whether some device that is not lost, though it may be stalled, serves the bundle."""
@@ -141,6 +142,7 @@ class Ledger:
         pair = (event.bundle_id, event.student)
         if pair not in peer.assigned:
             return
+        self.loaded = now
         if event.passed:
             peer.ready.add(pair)
         else:

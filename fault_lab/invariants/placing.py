@@ -2,6 +2,7 @@
 
 from aggregator import Model
 from aggregator.effects import Assign, Reloaded
+from aggregator.status import State
 from fault_lab.invariants.answers import LEAST_PATIENCE
 from fault_lab.invariants.catalogue import Broken, Invariant
 from fault_lab.invariants.entries import LOST, Pair, Peer
@@ -24,12 +25,23 @@ def check_assignment(ledger: Ledger, now: float, peer: Peer, assign: Assign) -> 
         problem = f"link {peer.link} has {memory} bytes, and students for {_memory(ledger, wanted)}"
         raise Broken(Invariant.MEMORY, problem, link=peer.link)
     taken = sorted(peer.assigned - wanted)
+    if not taken:  # else it may have had to finish a work before it could make room
+        _check_need(ledger, now, peer, wanted - peer.assigned)
     for pair in taken:
         _check_taken(ledger, now, peer, pair)
     mine = [pair for pair in taken if pair[0] == ledger.served.bundle_id and pair in peer.ready]
     left = any(bundle == ledger.served.bundle_id for bundle, _ in wanted)
     if mine and not left and peer.healthy and not any(_failed(peer, now, pair) for pair in taken):
         problem = f"link {peer.link} served {list(map(_name, mine))}, and is left with nothing"
+        raise Broken(Invariant.STEADY, problem, link=peer.link)
+
+
+def _check_need(ledger: Ledger, now: float, peer: Peer, given: frozenset[Pair]) -> None:
+    """Where nothing has changed for long enough, there is nothing to move."""
+    patience = max(ledger.settings.settle, ledger.settings.heal or 0.0) + GRACE
+    quiet = now > max(ledger.membership_changed, ledger.loaded) + patience
+    if given - peer.failed.keys() and quiet:
+        problem = f"link {peer.link} is given {list(map(_name, sorted(given)))}, and nothing has happened"
         raise Broken(Invariant.STEADY, problem, link=peer.link)
 
 
@@ -84,6 +96,7 @@ class Coverage:
         if now < self._next:
             return
         self._next = now + EVERY
+        self._check_silence(now)
         patience = max(settings.settle, settings.heal or 0.0) + GRACE
         if now < ledger.membership_changed + patience:
             return
@@ -91,6 +104,15 @@ class Coverage:
             if settings.heal is not None or pair not in ledger.hosted:
                 problem = f"{_name(pair)} is hosted by nobody, and link {peer.link} has room"
                 raise Broken(Invariant.COVERED, problem, link=peer.link)
+
+    def _check_silence(self, now: float) -> None:
+        """Hung is dead."""
+        settings = self._ledger.settings
+        longest = (settings.misses + 2) * settings.ping + GRACE
+        for peer in self._ledger.peers.values():
+            if now > peer.heard + longest and peer.state not in (State.SUSPECT, State.LEAVING):
+                problem = f"link {peer.link} is {peer.state.name}, silent for {now - peer.heard:.1f} s"
+                raise Broken(Invariant.LOST, problem, link=peer.link)
 
     def left_out(self, now: float) -> list[tuple[Pair, Peer]]:
         """Students that no living device hosts, each with one that has room for it."""

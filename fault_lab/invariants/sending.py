@@ -28,7 +28,7 @@ def check_work(ledger: Ledger, now: float, work: SendWork) -> list[tuple[Request
 
 
 def _contents(ledger: Ledger, work: SendWork) -> list[tuple[Request, slice]]:
-    """Requests are known by their images; where two are alike, the earlier one is meant."""
+    """Requests are known by their images, which are those of the longest waiting."""
     if len(work.images) > ledger.settings.max_batch:
         raise Broken(Invariant.WORK, f"work {work.work} has {len(work.images)} images")
     sent, start, found = work.images.tobytes(), 0, []
@@ -36,11 +36,15 @@ def _contents(ledger: Ledger, work: SendWork) -> list[tuple[Request, slice]]:
     for request in ledger.queue.values():
         images = request.event.images
         stop = start + len(images)
-        if stop <= len(work.images) and images.tobytes() == sent[start * row : stop * row]:
-            found.append((request, slice(start, stop)))
-            start = stop
+        if stop > len(work.images) or images.tobytes() != sent[start * row : stop * row]:
+            break
+        found.append((request, slice(start, stop)))
+        start = stop
     if start != len(work.images) or not found:
-        raise Broken(Invariant.WORK, f"work {work.work} holds images of no request, from row {start} on")
+        raise Broken(
+            Invariant.WORK,
+            f"work {work.work} holds others than those that have waited longest, from row {start} on",
+        )
     return found
 
 
@@ -76,3 +80,15 @@ def _check_device(ledger: Ledger, now: float, work: SendWork, peer: Peer, *, alo
 def _somebody_serves(ledger: Ledger) -> bool:
     bundle_id = ledger.served.bundle_id
     return any(peer.healthy and peer.serves(bundle_id) for peer in ledger.peers.values())
+
+
+def check_queue(ledger: Ledger, now: float) -> None:
+    """Nothing waits where nobody is busy."""
+    if not ledger.queue:
+        return
+    bundle_id = ledger.served.bundle_id
+    serving = [peer for peer in ledger.peers.values() if peer.healthy and peer.serves(bundle_id)]
+    busy = any(now < work.expires for peer in serving for work in peer.works.values())
+    if serving and not busy:
+        number = next(iter(ledger.queue))
+        raise Broken(Invariant.PROMPT, f"request {number} waits while nobody is busy", request=number)

@@ -13,7 +13,7 @@ from fault_lab.invariants.history import History
 from fault_lab.invariants.ledger import Ledger
 from fault_lab.invariants.placing import Coverage, check_assignment, check_orders, check_reloaded
 from fault_lab.invariants.pulse import Pulse
-from fault_lab.invariants.sending import check_work
+from fault_lab.invariants.sending import check_queue, check_work
 
 
 class AnyCore(Protocol):
@@ -89,6 +89,7 @@ class Watch:
         for effect in found:
             self._check_effect(now, effect, woken)
         answers.check_promptness(ledger)
+        check_queue(ledger, now)
         self._check_ghosts(event)
         self._coverage.check(now)
         check_orders(ledger, now)

@@ -135,7 +135,7 @@ class Late(Core):
 
     def _keep(self, found: list[Effect]) -> Iterator[Effect]:
         for effect in found:
-            if isinstance(effect, Refuse) and effect.code is Code.DEADLINE_EXCEEDED:
+            if isinstance(effect, Refuse) and "no student answered" in effect.message:
                 self.kept[effect.request] = effect
             else:
                 yield effect
@@ -164,6 +164,24 @@ class Queues(Greedy):
 
 class Crowds(Greedy):
     changes = {"window": 64}  # noqa: RUF012
+
+
+class Trusting(Greedy):
+    changes = {"misses": 10**6}  # noqa: RUF012
+
+
+class Hoarding(Core):
+    """Sends nothing before the next event."""
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        super().__init__(model, settings)
+        self.kept: list[SendWork] = []
+
+    def handle(self, now: float, event: events.Event) -> list[Effect]:
+        kept, self.kept = self.kept, []
+        found = super().handle(now, event)
+        self.kept = [effect for effect in found if isinstance(effect, SendWork)]
+        return kept + [effect for effect in found if not isinstance(effect, SendWork)]
 
 
 class Forgetful(Core):
@@ -241,6 +259,8 @@ SABOTEURS: dict[str, tuple[type[Core], str]] = {
     "images are mixed up": (each(SendWork, lambda w: dataclasses.replace(w, images=w.images[::-1])), "WORK"),
     "works take for ever": (each(SendWork, lambda w: dataclasses.replace(w, budget=1e6)), "WORK"),
     "the lost are asked": (after(ask_the_lost), "LOST"),
+    "the silent are trusted": (Trusting, "LOST"),
+    "works are kept back": (Hoarding, "PROMPT"),
     "ghosts stay": (each(CloseLink, lambda close: None), "NO_GHOSTS"),
     "memory is ignored": (Cramming, "MEMORY"),
     "students are taken away": (after(take_what_is_served), "STEADY"),
