@@ -111,7 +111,8 @@ def section(name: str) -> str:
     machine = found["machine"]
     origin = (
         f"`{found['command']}`, {machine['time'][:10]}, commit {machine['commit']}, "
-        f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, grpcio {machine['packages']['grpcio']}. "
+        f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}, "
+        f"grpcio {machine['packages']['grpcio']}. "
         f"Others took {machine['others']:.0%} of the processors."
     )
     return "\n".join([*TABLES[name](found), "", origin, ""])
