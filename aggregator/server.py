@@ -84,7 +84,7 @@ class Aggregator:
             self._tls or PlainPeers(),
             guard,
             of_a_device(self.bundle, self.settings),
-            Shares(max(self.settings.max_batch // 2, FEWEST_REQUESTS)),
+            Shares(max(self.settings.max_batch // 4, FEWEST_REQUESTS)),
             self._limit,
         )
         self._server = grpc.aio.server(options=self._options())
@@ -115,7 +115,8 @@ class Aggregator:
             ("grpc.so_reuseport", 0),  # else two servers share a port, and nobody is told
             ("grpc.max_receive_message_length", self._limit),
             ("grpc.max_send_message_length", LARGEST_MESSAGE),
-            ("grpc.max_concurrent_streams", 1024),
+            # New calls wait in one line for everyone's: a connection may not put more than this into it.
+            ("grpc.max_concurrent_streams", 128),
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             # Otherwise a fast peer is granted megabytes for each of its streams, read or not.

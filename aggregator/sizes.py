@@ -10,7 +10,7 @@ from bundle import Bundle
 # A device takes no larger message.
 LARGEST_MESSAGE = 64 * 2**20
 # Requests that are a little too large are told so by us, not by gRPC.
-SMALLEST_LIMIT = 4 * 2**20
+SMALLEST_LIMIT = 2**20
 HEADROOM = 2**16
 
 

@@ -29,8 +29,8 @@ class Enemy:
         self.folder = None if folder is None else Path(folder)
         self.digest = ""
 
-    def channel(self) -> grpc.aio.Channel:
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
+    def channel(self, *more: tuple[str, int]) -> grpc.aio.Channel:
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1), *more]
         if self.folder is None:
             return grpc.aio.insecure_channel(self.address, options=options)
         credentials = Credentials.load(self.folder).for_channel()
@@ -91,7 +91,7 @@ async def chatter(enemy: Enemy) -> None:
 
 async def huge_partials(enemy: Enemy) -> None:
     """As large as gRPC lets through."""
-    data = bytes(4 * 2**20 - 1000)
+    data = bytes(2**20 - 1000)
     logits = nonn_pb2.Tensor(type=nonn_pb2.FLOAT32, shape=[len(data) // 12, 3], data=data)
     message = nonn_pb2.DeviceMessage(partial=nonn_pb2.Partial(logits=logits))
     async with enemy.channel() as channel:
@@ -153,7 +153,7 @@ async def giants(enemy: Enemy) -> None:
 
 async def large_requests(enemy: Enemy) -> None:
     """As large as gRPC lets through, a thousand at any time."""
-    data = bytes(4 * 2**20 - 1000)
+    data = bytes(2**20 - 1000)
     async with enemy.channel() as channel:
         predict = channel.unary_unary("/nonn.v1.Inference/Predict")
         await forever(1000, lambda: predict(data))
@@ -178,10 +178,8 @@ async def fetches(enemy: Enemy) -> None:
 
 async def deaf(enemy: Enemy) -> None:
     """Calls whose answers are never read."""
-    options = [("grpc.http2.lookahead_bytes", 1024), ("grpc.use_local_subchannel_pool", 1)]
     images = tensors.encode(np.zeros((64, 4, 4, 1), np.uint8))
-    assert enemy.folder is None
-    async with grpc.aio.insecure_channel(enemy.address, options=options) as channel:
+    async with enemy.channel(("grpc.http2.lookahead_bytes", 1024)) as channel:
         join = channel.stream_stream("/nonn.v1.Cluster/Join")
         predict = channel.stream_stream("/nonn.v1.Inference/Predict")
         request = nonn_pb2.PredictRequest(images=images).SerializeToString()
