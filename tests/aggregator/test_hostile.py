@@ -22,6 +22,8 @@ from protos.credentials import Credentials
 from tests.aggregator.scripted import PATIENT, Device, end, images, request, run, until
 from tests.authority import Certificates
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 3.0  # of each attack
 MEGABYTES = 200  # that the aggregator may grow by
 MEDIAN = 1.0  # seconds: half of a request's usual deadline, on a machine that the attack has nearly to itself
