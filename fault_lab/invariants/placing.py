@@ -77,7 +77,8 @@ def check_reloaded(ledger: Ledger, now: float, reloaded: Reloaded) -> None:
         raise Broken(Invariant.RELOAD, problem)
     after, before = _servers(ledger, new), _servers(ledger, ledger.served)
     before = [peer for peer in before if peer in after or not _late(now, peer)]
-    if len(after) < len(before) or len(after) != reloaded.devices:
+    fewer = len(after) < len(before) and ledger.membership_changed < now  # else students may have moved
+    if fewer or len(after) != reloaded.devices:
         problem = f"{len(before)} devices served the old bundle, {len(after)} serve the new one"
         raise Broken(Invariant.RELOAD, f"{problem}, {reloaded.devices} are claimed")
     if _whole(ledger, ledger.served) and not _whole(ledger, new):
