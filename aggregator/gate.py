@@ -113,10 +113,14 @@ class Gate:
         """
 
         async def run(peer: Peer, context: Any) -> Any:
-            async with self._shares.of(peer.key):
-                return await handle(await self._receive(peer, context), context)
+            return await handle(await self._receive(peer, context), context)
 
-        return self.stream(call, run)
+        async def run_shared(peer: Peer, context: Any) -> Any:
+            async with self._shares.of(peer.key):
+                return await run(peer, context)
+
+        # Downloads are as slow as whoever reads them; only requests compete for the devices.
+        return self.stream(call, run_shared if call is Call.PREDICT else run)
 
     def _enter(self, call: Call, context: Any) -> Peer:
         peer = self._peers.check(context, ROLES[call])

@@ -103,12 +103,21 @@ class DeviceNode:
             greeter.cancel()
 
     def _note_displaced(self) -> None:
-        """Two machines with copies of one state folder would displace each other for ever: become another."""
+        """Two machines with copies of one state folder would displace each other for ever: become another.
+
+        A certificate cannot be helped: then it is said at least.
+        """
         now = time.monotonic()
         again, self._displaced = now - self._displaced < _DISPLACED_SECONDS, now
         if not again:
             return
         self._displaced = -math.inf
+        if self._credentials is not None:
+            log.warning(
+                "another device has the certificate of %s too: `nonn certs device` issues one for each",
+                self._device_id,
+            )
+            return
         former = self._state.device_id
         try:
             self._state.take_new_identity()

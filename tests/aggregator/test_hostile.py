@@ -133,7 +133,6 @@ def endure(bundle: Bundle, certificates: Certificates, name: str, enemy: Path | 
     run(test)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "role"),
     [
@@ -157,7 +156,6 @@ def test_with_certificates(bundle: Bundle, certificates: Certificates, name: str
     endure(bundle, certificates, name, getattr(certificates, role)("enemy"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["garbage", "chatter", "huge_partials", "joins", "fetches", "streams", "giants", "deaf", "silence"],
