@@ -20,5 +20,9 @@ class Backoff:
         self._next = min(longest * 2, MOST_SECONDS)
         return longest * self._random.uniform(0.5, 1.0)
 
+    def hold_back(self, seconds: float) -> None:
+        """The next wait is for about so long."""
+        self._next = seconds
+
     def reset(self) -> None:
         self._next = FIRST_SECONDS

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import math
 import signal
 import time
 from collections.abc import Callable
@@ -13,11 +12,11 @@ from importlib import metadata
 from random import Random
 from typing import Final
 
-from bundle.errors import StorageError
 from device_node import machine
 from device_node.backoff import Backoff
 from device_node.cache import StudentCache
 from device_node.connection import CONNECT_SECONDS, Connection, ConnectionEnded
+from device_node.displacement import Displacement
 from device_node.errors import AggregatorUnreachable, CertificateError
 from device_node.hosting import Hosting
 from device_node.secure import current_credentials, find_fault, load_credentials, named_by_certificate
@@ -29,7 +28,6 @@ from protos import PROTOCOL_VERSION, nonn_pb2
 log = logging.getLogger(__name__)
 
 _STEADY_SECONDS: Final = 5.0  # a connection that lasted so long was a good one: the next wait is short again
-_DISPLACED_SECONDS: Final = 30.0  # displaced twice within so long: another device has the same identity
 
 
 class DeviceNode:
@@ -48,7 +46,7 @@ class DeviceNode:
         self._backoff = Backoff(Random())
         self._last_contact = time.monotonic()
         self._complaint = ""
-        self._displaced = -math.inf
+        self._displacement = Displacement(state, self._backoff)
 
     def stop(self) -> None:
         """Finish the work in hand, say good-bye, and let `run` return. From the event loop's thread only."""
@@ -64,9 +62,8 @@ class DeviceNode:
             self._last_contact = time.monotonic()
             while not self._stop.is_set():
                 await self._serve_once(executor)
-                # An ended stream lies in reference cycles, and keeps its socket that long.
-                await asyncio.sleep(0)  # its last callbacks
-                gc.collect()
+                await self._pause()
+                gc.collect()  # an ended stream lies in reference cycles, and keeps its socket that long
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
         log.info("device %s has left", self._state.name)
@@ -76,7 +73,7 @@ class DeviceNode:
             # Each time anew: a folder that was replaced needs no restart.
             self._credentials = current_credentials(self._settings)
         except CertificateError as fault:
-            await self._wait(fault, was_joined=False)
+            self._complain(fault, was_joined=False)
             return
         connection = Connection(
             self._settings.aggregator, self._credentials, self._hello(), self._hosting, executor
@@ -94,49 +91,20 @@ class DeviceNode:
                 if self._last_contact - started >= _STEADY_SECONDS:
                     self._backoff.reset()
             if ended.displaced:
-                self._note_displaced()
+                self._displacement.note(self._credentials.own.name if self._credentials else None)
             if not self._stop.is_set():
-                await self._wait(
-                    await find_fault(self._settings, ended) or ended, was_joined=connection.welcomed.is_set()
-                )
+                cause = await find_fault(self._settings, ended) or ended
+                self._complain(cause, was_joined=connection.welcomed.is_set())
         finally:
             greeter.cancel()
-
-    def _note_displaced(self) -> None:
-        """Two machines with copies of one state folder would displace each other for ever: become another.
-
-        A certificate cannot be helped: then it is said at least.
-        """
-        now = time.monotonic()
-        again, self._displaced = now - self._displaced < _DISPLACED_SECONDS, now
-        if not again:
-            return
-        self._displaced = -math.inf
-        if self._credentials is not None:
-            log.warning(
-                "another device has the certificate of %s too: `nonn certs device` issues one for each",
-                self._device_id,
-            )
-            return
-        former = self._state.device_id
-        try:
-            self._state.take_new_identity()
-        except StorageError as error:
-            log.warning("the new identity is not kept: %s", error)
-        log.warning(
-            "another device joins as %s too: was the state folder %s copied? This device is %s from now on",
-            former[:8],
-            self._state.path,
-            self._state.device_id[:8],
-        )
 
     async def _note_welcome(self, connection: Connection) -> None:
         await connection.welcomed.wait()
         self._complaint = ""
         log.info("device %s (%s) joined", self._state.name, self._device_id[:8])
 
-    async def _wait(self, reason: Exception, *, was_joined: bool) -> None:
-        """Say once what is wrong, and wait for the next attempt, `stop`, or the end of patience."""
+    def _complain(self, reason: Exception, *, was_joined: bool) -> None:
+        """Say once what is wrong, or give up."""
         if self._patience() <= 0:
             gave_up = (
                 f"gave up after {self._settings.give_up_seconds:g} s without the aggregator at "
@@ -150,6 +118,9 @@ class DeviceNode:
         if complaint != self._complaint:
             log.warning("%s", complaint)
         self._complaint = complaint
+
+    async def _pause(self) -> None:
+        """Until the next attempt, `stop`, or the end of patience."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(self._backoff.wait(), self._patience())):
                 await self._stop.wait()

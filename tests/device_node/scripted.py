@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from device_node import DeviceNode, DeviceSettings, open_state
 from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc, tensors
+from protos.credentials import Credentials
 from tests.device_node.graphs import BUNDLE, StudentFile
 
 WAIT = 30.0  # seconds until a test that waits for something is called broken
@@ -94,9 +96,9 @@ class Gate:
 
 
 class ScriptedAggregator(nonn_pb2_grpc.ClusterServicer):
-    """Says exactly what the test tells it to, over real gRPC."""
+    """Says exactly what the test tells it to, over real gRPC; with the certificates in a folder, over TLS."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Path | None = None) -> None:
         self.files: dict[str, list[bytes]] = {}  # digest -> the chunks that are sent for it
         self.fetched: list[str] = []
         self._gates: dict[str, Gate] = {}
@@ -104,8 +106,15 @@ class ScriptedAggregator(nonn_pb2_grpc.ClusterServicer):
         self._all: list[Peer] = []
         self._server = grpc.server(ThreadPoolExecutor(16))
         nonn_pb2_grpc.add_ClusterServicer_to_server(self, self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self.address = f"127.0.0.1:{self._listen(tls)}"
         self._server.start()
+
+    def _listen(self, tls: Path | None) -> int:
+        if tls is None:
+            return int(self._server.add_insecure_port("127.0.0.1:0"))
+        own = Credentials.load(tls)
+        credentials = grpc.ssl_server_credentials([(own.key, own.certificate)], own.authority, True)
+        return int(self._server.add_secure_port("127.0.0.1:0", credentials))
 
     def offer(self, *students: StudentFile) -> None:
         for student in students:

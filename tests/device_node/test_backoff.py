@@ -16,5 +16,12 @@ def test_waits_double_up_to_a_limit_and_start_anew(seed: int, attempts: int) -> 
     assert backoff.wait() <= FIRST_SECONDS
 
 
+def test_one_wait_may_be_longer() -> None:
+    backoff = Backoff(Random(1))
+    backoff.hold_back(300.0)
+    assert 150.0 <= backoff.wait() <= 300.0
+    assert backoff.wait() <= MOST_SECONDS
+
+
 def test_devices_do_not_wait_in_step() -> None:
     assert len({Backoff(Random(seed)).wait() for seed in range(50)}) == 50

@@ -224,36 +224,6 @@ def test_other_refusals_are_tried_again(aggregator: ScriptedAggregator, device: 
     aggregator.accept().send(welcome=welcome())
 
 
-def test_a_copied_state_folder_gets_an_identity_of_its_own(
-    aggregator: ScriptedAggregator, device: StartDevice, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    device()
-    names, ids = [], []
-    for _ in range(3):
-        peer = aggregator.accept()
-        names.append(peer.hello.name)
-        ids.append(peer.hello.device_id)
-        peer.send(welcome=welcome())
-        peer.abort(grpc.StatusCode.ABORTED, "the same device has joined again")
-    assert ids[0] == ids[1] != ids[2]
-    assert names == ["test"] * 3
-    assert (tmp_path / "state" / "device-id").read_text().strip() == ids[2]
-    assert caplog.text.count("was the state folder") == 1
-
-
-def test_displaced_now_and_then_it_stays_the_same(
-    aggregator: ScriptedAggregator, device: StartDevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("device_node.node._DISPLACED_SECONDS", 0.0)
-    device()
-    ids = set()
-    for _ in range(3):
-        peer = aggregator.accept()
-        ids.add(peer.hello.device_id)
-        peer.abort(grpc.StatusCode.ABORTED, "the same device has joined again")
-    assert len(ids) == 1
-
-
 @pytest.mark.parametrize(
     ("ping", "silence"),
     [(1.0, 5.0), (0.0, 300.0), (-1.0, 300.0), (math.nan, 300.0), (math.inf, 300.0), (1e-9, 0.1)],
