@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 
 REMEMBERED_SECONDS = 1.0
@@ -38,8 +38,9 @@ class Shares:
     About: within the last second.
     """
 
-    def __init__(self, share: int) -> None:
+    def __init__(self, share: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._share = share
+        self._clock = clock
         self._held: dict[Hashable, int] = {}
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         self._seen: dict[Hashable, float] = {}  # the latest last
@@ -47,7 +48,8 @@ class Shares:
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[None]:
         self._seen.pop(key, None)
-        self._seen[key] = time.monotonic()
+        self._seen[key] = self._clock()
+        self._forget()
         if self._has_room(key) and key not in self._waiting:
             self._held[key] = self._held.get(key, 0) + 1
         else:
@@ -61,10 +63,13 @@ class Shares:
         return self._held.get(key, 0) < self._share or self._alone()
 
     def _alone(self) -> bool:
-        long_ago = time.monotonic() - REMEMBERED_SECONDS
-        while len(self._seen) > 1 and (first := next(iter(self._seen)), self._seen[first])[1] < long_ago:
+        self._forget()
+        return len(self._seen) <= 1
+
+    def _forget(self) -> None:
+        long_ago = self._clock() - REMEMBERED_SECONDS
+        while self._seen and self._seen[first := next(iter(self._seen))] < long_ago:
             del self._seen[first]
-        return len(self._seen) == 1
 
     async def _wait(self, key: Hashable) -> None:
         turn = asyncio.get_running_loop().create_future()
