@@ -12,6 +12,7 @@ from pathlib import Path
 from nonn.cli import build_parser
 from nonn.client import Client
 from protos import endpoints
+from protos.credentials import Credentials
 
 WORKING = {"serving", "idle"}
 SECONDS = 5.0
@@ -31,10 +32,11 @@ def main() -> None:
     options = running_command()
     is_device = options.command == "device"
     address = options.aggregator if is_device else f"127.0.0.1:{endpoints.split(options.listen)[1]}"
-    with Client(address, insecure=True) as client:
+    with Client(address, tls=options.tls, insecure=options.tls is None) as client:
         status = client.status(deadline=SECONDS)
     if is_device:
-        name = options.name or socket.gethostname()
+        own = Credentials.load(options.tls).own.name if options.tls else options.name
+        name = own or socket.gethostname()
         if not any(device.name == name and device.state in WORKING for device in status.devices):
             sys.exit(f"the aggregator does not count {name} among the working devices")
 

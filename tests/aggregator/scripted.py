@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ import pytest
 from aggregator import Aggregator, Settings
 from bundle import Bundle
 from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc, tensors
+from protos.credentials import Credentials
 
 CLASSES = 3
 SHAPE = (4, 4, 1)
@@ -37,6 +39,14 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENT):
         while not await holds():
             await asyncio.sleep(0.01)
+
+
+def dial(address: str, folder: Path | None = None) -> grpc.aio.Channel:
+    """A channel of its own, as from another machine; with a folder of certificates over TLS."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    if folder is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(address, Credentials.load(folder).for_channel(), options=options)
 
 
 class Device:
@@ -100,10 +110,7 @@ class Cluster:
         self.stack = stack
 
     async def channel(self) -> grpc.aio.Channel:
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        return await self.stack.enter_async_context(
-            grpc.aio.insecure_channel(self.aggregator.address, options=options)
-        )
+        return await self.stack.enter_async_context(dial(self.aggregator.address))
 
     async def client(self) -> nonn_pb2_grpc.InferenceStub:
         return nonn_pb2_grpc.InferenceStub(await self.channel())

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import psutil
 import pytest
 
 from bundle import Bundle
 from protos import nonn_pb2, nonn_pb2_grpc
-from protos.credentials import Credentials
-from tests.aggregator.scripted import PATIENT, Device, end, images, request, run, until
+from tests.aggregator.scripted import PATIENT, Device, dial, end, images, request, run, until
 from tests.authority import Certificates
 
 pytestmark = pytest.mark.slow
@@ -82,13 +80,6 @@ async def besieged(bundle: Bundle, certificates: Certificates, *, tls: bool) -> 
             process.kill()
             for life in lives:
                 await end(life)
-
-
-def dial(address: str, folder: Path | None) -> grpc.aio.Channel:
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    if folder is None:
-        return grpc.aio.insecure_channel(address, options=options)
-    return grpc.aio.secure_channel(address, Credentials.load(folder).for_channel(), options=options)
 
 
 @asynccontextmanager
