@@ -3,6 +3,7 @@
 import functools
 import ipaddress
 import logging
+import math
 import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from protos.credentials import Credentials
 log = logging.getLogger("aggregator")
 
 _WHOSE = {role: f"{'an' if role[0] in 'ao' else 'a'} {role}'s" for role in Role}
+LOOK_AGAIN_SECONDS = 0.1  # between looks at the list for those who are not on it
 WARN_DAYS = 30  # before the aggregator's own certificate is over
 
 
@@ -94,6 +96,7 @@ class CertifiedPeers:
             ) from None
         self._fresh: Any = None
         self._complaint = ""
+        self._looked = -math.inf
         self._warned: date | None = None
         self._fingerprints: dict[bytes, str] = {}
         self._warn()
@@ -107,7 +110,7 @@ class CertifiedPeers:
     def check(self, context: Any, roles: frozenset[Role]) -> Peer:
         found = context.auth_context()
         fingerprint = self._fingerprint(found["x509_pem_cert"][0])
-        holder = self._allowed.get(fingerprint)
+        holder = self._allowed.get(fingerprint) or self._look_again(fingerprint)
         if holder is None:
             raise CallRefused(
                 grpc.StatusCode.UNAUTHENTICATED,
@@ -129,6 +132,14 @@ class CertifiedPeers:
                 "issues one",
             )
         return Peer(f"{holder.role} {holder.name}", holder, fingerprint)
+
+    def _look_again(self, fingerprint: str) -> Holder | None:
+        """A certificate that has just been issued gets in at once; many unknown ones cost little."""
+        now = time.monotonic()
+        if now - self._looked >= LOOK_AGAIN_SECONDS:
+            self._looked = now
+            self.refresh()
+        return self._allowed.get(fingerprint)
 
     def listed(self, peer: Peer) -> bool:
         holder = self._allowed.get(peer.fingerprint)

@@ -22,6 +22,7 @@ class SecuredCluster:
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         self.folder = folder
         self.certificates = Certificates(folder / "certs")
+        self.devices: list[NodeProcess] = []
         self._stack = contextlib.ExitStack()
         command = ["aggregator", "--bundle", str(bundle.path), "--listen", "127.0.0.1:0"]
         command += ["--heal-after", "1", "--tls", str(self.certificates.aggregator())]
@@ -41,14 +42,15 @@ class SecuredCluster:
         name = name or tls.name
         state = str(self.folder / "states" / name)
         where = ["device", "--aggregator", self.address, "--state", state]
-        return self._start(name, *where, "--tls", str(tls), *options)
+        self.devices.append(self._start(name, *where, "--tls", str(tls), *options))
+        return self.devices[-1]
 
     def wait_until(self, reached: Callable[[ClusterStatus], bool]) -> ClusterStatus:
         deadline = time.monotonic() + WAIT
         latest = None
         while time.monotonic() < deadline:
             with contextlib.suppress(NonnError):
-                latest = self.client.status()
+                latest = self.client.status(WAIT)
                 if reached(latest):
                     return latest
             self.aggregator.check_alive()
