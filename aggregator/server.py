@@ -28,6 +28,7 @@ HELLO_SECONDS = 5.0
 FAREWELL_SECONDS = 2.0
 CHUNK = 256 * 1024
 MOST_CONNECTIONS = 4096
+LONGEST_LINE = 100_000
 
 log = logging.getLogger("aggregator")
 
@@ -117,6 +118,11 @@ class Aggregator:
             ("grpc.max_send_message_length", LARGEST_MESSAGE),
             # New calls wait in one line for everyone's: a connection may not put more than this into it.
             ("grpc.max_concurrent_streams", 128),
+            # What a client begins beyond that waits on its side. Otherwise some would be reset, unanswered,
+            # while calls that are over have not been cleared away yet; or cancelled when the line is long.
+            ("grpc.http.overload_protection", 0),
+            ("grpc.server.max_pending_requests", LONGEST_LINE),
+            ("grpc.server.max_pending_requests_hard_limit", LONGEST_LINE),
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             # Otherwise a fast peer is granted megabytes for each of its streams, read or not.

@@ -143,6 +143,20 @@ async def requests(enemy: Enemy) -> None:
         await forever(1000, attack)
 
 
+async def resets(enemy: Enemy) -> None:
+    """Calls that are taken back as soon as they are begun."""
+    images = tensors.encode(np.zeros((1, 4, 4, 1), np.uint8))
+    async with enemy.channel() as channel:
+        predict = nonn_pb2_grpc.InferenceStub(channel).Predict
+
+        async def attack() -> None:
+            call = predict(nonn_pb2.PredictRequest(images=images), timeout=30)
+            await asyncio.sleep(0.001)
+            call.cancel()
+
+        await forever(200, attack)
+
+
 async def giants(enemy: Enemy) -> None:
     """A gigabyte in one request."""
     data = bytes(2**30)

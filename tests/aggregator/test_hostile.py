@@ -137,6 +137,7 @@ def endure(bundle: Bundle, certificates: Certificates, name: str, enemy: Path | 
         ("silence", "device"),
         ("streams", "client"),
         ("requests", "client"),
+        ("resets", "client"),
         ("large_requests", "client"),
         ("giants", "client"),
         ("deaf", "client"),

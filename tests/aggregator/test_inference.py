@@ -189,3 +189,17 @@ def test_nothing_is_left_behind(bundle: Bundle) -> None:
         assert not left
 
     run(test)
+
+
+def test_a_burst_of_one_client_is_answered_to_the_last_request(bundle: Bundle) -> None:
+    """Also when it begins with the connection, which has not heard yet how many calls it may have at once."""
+
+    async def test() -> None:
+        async with serving(bundle, devices=1) as cluster:
+            for _ in range(3):
+                client = await cluster.client()
+                whole = request(images(), strict=True)
+                calls = [client.Predict(whole, timeout=PATIENT) for _ in range(400)]
+                assert not any(answer.degraded for answer in await asyncio.gather(*calls))
+
+    run(test)
