@@ -5,10 +5,11 @@ only when the new ones have taken over and nothing is in flight for the old.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from aggregator.alarm import Alarm
 from aggregator.devices import Device
-from aggregator.effects import Assign, Effect, Note, Prepare, Reloaded, ReloadFailed
+from aggregator.effects import Effect, Note, Prepare, Reloaded, ReloadFailed
 from aggregator.hosting import Hosting
 from aggregator.model import Model
 from aggregator.reload import Reloading
@@ -128,13 +129,18 @@ class Bundles:
             self._emit(Note(f"loading bundle {model.bundle_id[:12]} beside the one that is served"))
             staged.begin(now, self._devices.values())
 
+    def excuse(self, seconds: float) -> None:
+        """For so long nobody was listening."""
+        if self._reloading:
+            self._reloading = replace(self._reloading, until=self._reloading.until + seconds)
+
     def advance(self, now: float) -> bool:
         """Carry out what has come to an end. Returns whether another bundle is served now."""
         switched = self._reloading is not None and self._reloading.settled(now)
         if switched and self._reloading:
             switched = self._conclude(now, self._reloading)
         for device in self._changed.values():
-            self._emit(Assign(device.link, self._held(device)))
+            self._emit(device.assign(self._held(device)))
         self._changed.clear()
         if self._outdated:
             self._outdated = False

@@ -2,7 +2,7 @@
 
 >>> core = Core(Model.of(bundle), Settings())  # doctest: +SKIP
 >>> core.handle(now, Joined(link=1, facts=DeviceFacts("d-1", "shed")))  # doctest: +SKIP
-[Welcome(link=1), Note(...), Assign(link=1, students=())]
+[Welcome(link=1), Note(...), Assign(link=1, number=1, students=())]
 """
 
 import math
@@ -69,6 +69,8 @@ class Core:
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Advance to `now`, take the event in, and say what is to be done, in order."""
         self._now = now = max(now, self._now)
+        if isinstance(event, events.Paused):  # before anyone is blamed for the silence
+            self._excuse(event.seconds)
         if now >= self._alarm.due:
             self._wake(now)
         self._apply(now, event)
@@ -89,6 +91,12 @@ class Core:
             self._fall_silent(now, device)
         self._bundles.wake(now)
 
+    def _excuse(self, seconds: float) -> None:
+        """Devices have that much more time. Requests have not: their callers wait all the same."""
+        self._membership.excuse(seconds)
+        self._dispatch.excuse(seconds)
+        self._bundles.excuse(seconds)
+
     def _fall_silent(self, now: float, device: Device) -> None:
         """The device has just become suspect or stalled."""
         self._dispatch.abandon(device)
@@ -102,7 +110,7 @@ class Core:
                 self._dispatch.desk.cancel(request)
             case events.Joined():
                 self._join(now, event)
-            case events.Tick():
+            case events.Tick() | events.Paused():
                 pass
             case events.Drain():
                 self._dispatch.desk.drain(now)
@@ -170,7 +178,8 @@ class Core:
 
     def _ready(self, now: float, device: Device, event: events.Ready) -> None:
         hosting = self._bundles.find(event.bundle_id)
-        if hosting is None or event.student not in hosting.places[device.link].assigned:
+        unwanted = hosting is None or event.student not in hosting.places[device.link].assigned
+        if hosting is None or unwanted or device.overtaken(event):
             # Not counted: the device may have loaded it before it heard that it is not to serve it.
             return
         if event.speed:

@@ -1,10 +1,12 @@
 """One device as the core sees it: whether it lives, what is in flight to it, how long it usually takes."""
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from aggregator.events import DeviceFacts
+from aggregator.effects import Assign
+from aggregator.events import DeviceFacts, Ready
 from aggregator.works import Work
 
 # Weight of the latest measurement in the smoothed latency that the status shows.
@@ -42,6 +44,7 @@ class Device:
     suspect: it is silent. stalled: it answers pings, and not its works; late: how many of those in a row.
     latency: smoothed seconds from a work to its partial logits. usual: seconds for each image in flight, and
     slowest: for a whole work, that it exceeds once in twenty times; 0 before the first.
+    assignments: how many it was sent. named_since: the first of those that name a student without a break.
     """
 
     link: int
@@ -63,6 +66,8 @@ class Device:
     slowest: float = 0.0
     completed: int = 0
     error: str = ""
+    assignments: int = 0
+    named_since: dict[tuple[str, int], int] = field(default_factory=dict)
     _recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     @property
@@ -72,6 +77,18 @@ class Device:
     @property
     def living(self) -> bool:
         return not (self.suspect or self.leaving or self.stalled)
+
+    def assign(self, students: tuple[tuple[str, int], ...]) -> Assign:
+        """What it is to hold from now on: (bundle id, student)."""
+        self.assignments += 1
+        named = self.named_since
+        self.named_since = {student: named.get(student, self.assignments) for student in students}
+        return Assign(self.link, self.assignments, students)
+
+    def overtaken(self, ready: Ready) -> bool:
+        """The device has been told since to drop the student, and maybe to load it again."""
+        since = self.named_since.get((ready.bundle_id, ready.student), math.inf)
+        return 0 < ready.assignment < since
 
     def send(self, work: Work, place: "Place", expires: float, *, awaited: bool = True) -> InFlight:
         """Count a work that goes out to the device now."""

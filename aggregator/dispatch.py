@@ -129,6 +129,15 @@ class Dispatcher:
         self.desk.expire(now)
         return stalled
 
+    def excuse(self, seconds: float) -> None:
+        """For so long nobody was listening."""
+        flights = [flight for d in self._membership.devices.values() for flight in d.in_flight.values()]
+        for flight in flights:
+            flight.expires += seconds
+        for work in {*self.desk.works(), *(flight.work for flight in flights)}:
+            work.sent += seconds
+            work.progress += seconds
+
     def pump(self, now: float) -> None:
         """Send what waits, as far as the devices have room."""
         while self.desk.waiting:

@@ -21,6 +21,8 @@ from bundle import Bundle
 
 # Seconds. Event loops round to whole milliseconds: shorter waits would ring early, again and again.
 SHORTEST_WAIT = 0.001
+# Between beats, and how late one is when this process has been held up: stopped, starved, frozen.
+BEAT, HELD_UP = 0.1, 0.15
 
 log = logging.getLogger("aggregator")
 
@@ -44,13 +46,25 @@ class Driver:
         self._closing = False
         self._preparing = Preparing()
         self._welcome = wire.welcome(settings)
+        self._last_beat = time.monotonic()
+        self._next_beat = self._loop.call_later(BEAT, self._beat)
 
     def feed(self, event: events.Event) -> None:
-        for effect in self.core.handle(time.monotonic(), event):
-            self._execute(effect)
+        now = time.monotonic()
+        pause, self._last_beat = now - self._last_beat - BEAT, now
+        if pause > HELD_UP:
+            self._handle(now, events.Paused(pause))
+        self._handle(now, event)
+        if len(self.bundles) > 1:
+            kept = self.core.bundle_ids | self._reloads.keys()
+            self.bundles = {name: bundle for name, bundle in self.bundles.items() if name in kept}
         self._set_timer()
         if self._drained is not None and self.core.idle and not self._drained.done():
             self._drained.set_result(None)
+
+    def _handle(self, now: float, event: events.Event) -> None:
+        for effect in self.core.handle(now, event):
+            self._execute(effect)
 
     def open_link(self, facts: events.DeviceFacts) -> Link:
         link = Link(next(self._numbers))
@@ -125,6 +139,7 @@ class Driver:
         self._preparing.close()
         for link in self._links.values():
             link.close(grpc.StatusCode.UNAVAILABLE, "the aggregator is shutting down")
+        self._next_beat.cancel()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -146,10 +161,9 @@ class Driver:
                 self._send(link, wire.ping(sequence))
             case effects.Welcome(link):
                 self._send(link, self._welcome)
-            case effects.Assign(link, students):
-                self._send(
-                    link, wire.assignment((self.bundles[bundle], student) for bundle, student in students)
-                )
+            case effects.Assign(link, number, students):
+                named = ((self.bundles[bundle], student) for bundle, student in students)
+                self._send(link, wire.assignment(number, named))
             case effects.CloseLink(link, reason):
                 if link in self._links:
                     self._links[link].close(grpc.StatusCode.ABORTED, reason)
@@ -165,8 +179,6 @@ class Driver:
         future = self._reloads.pop(bundle)
         if not future.done():
             future.set_result(outcome)
-        kept = self.core.bundle_ids | self._reloads.keys()
-        self.bundles = {name: held for name, held in self.bundles.items() if name in kept}
 
     def _send(self, link: int, message: bytes) -> None:
         if link in self._links:
@@ -180,6 +192,13 @@ class Driver:
             self._timer.cancel()
         self._timer_due = due
         self._timer = self._loop.call_later(max(due - time.monotonic(), SHORTEST_WAIT), self._tick)
+
+    def _beat(self) -> None:
+        self._next_beat = self._loop.call_later(BEAT, self._beat)
+        if time.monotonic() - self._last_beat - BEAT > HELD_UP:
+            self.feed(events.Tick())
+        else:
+            self._last_beat = time.monotonic()
 
     def _tick(self) -> None:
         self._timer, self._timer_due = None, math.inf

@@ -27,9 +27,13 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """All that the device is to hold from now on: (bundle id, student), those of the served bundle first."""
+    """All that the device is to hold from now on: (bundle id, student), those of the served bundle first.
+
+    number: counts the link's assignments, from 1 on.
+    """
 
     link: int
+    number: int
     students: tuple[tuple[str, int], ...]
 
 

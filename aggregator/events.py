@@ -33,6 +33,7 @@ class Ready:
     """The device has dealt with one student: it serves it, or its self-test did not pass (error says why).
 
     speed: measured meanwhile, in 10^9 multiply-adds a second; 0 when unknown.
+    assignment: number of the latest that the device had read by then; 0 when it does not say.
     """
 
     link: int
@@ -41,6 +42,7 @@ class Ready:
     passed: bool
     error: str = ""
     speed: float = 0.0
+    assignment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,13 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """The aggregator itself was held up for so many seconds until now: devices may have spoken unheard."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Take no more requests; finish the others soon."""
 
@@ -137,4 +146,4 @@ class Reload:
 
 
 DeviceEvent = Ready | Partial | Refusal | Pong | Malformed | Leaving | Gone
-Event = Joined | DeviceEvent | Predict | Cancelled | Tick | Drain | Reload
+Event = Joined | DeviceEvent | Predict | Cancelled | Tick | Paused | Drain | Reload

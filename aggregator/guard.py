@@ -1,13 +1,15 @@
 """How much of the aggregator one peer may take. No I/O and no clock: times are seconds on any clock."""
 
 import enum
+import itertools
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-# Peers that are remembered; one that has nothing under way and no debt is forgotten first.
-MOST_REMEMBERED = 4096
+# Peers that are remembered at the most. One that has nothing under way and no debt is forgotten soon:
+# for each new one, so many old ones are looked at.
+MOST_REMEMBERED, LOOKED_AT = 4096, 2
 # Requests of one peer that made no sense: at once, and a second for good.
 NONSENSE, NONSENSE_RATE = 32.0, 1.0
 
@@ -116,6 +118,10 @@ class Guard:
 
     def _forget(self, now: float) -> None:
         """Make room. Whoever has calls under way stays, however many they are."""
+        for peer in list(itertools.islice(self._peers, LOOKED_AT)):
+            state = self._peers.pop(peer)
+            if not state.idle(now):
+                self._peers[peer] = state  # to be looked at again after all others
         if len(self._peers) < self._most:
             return
         closed = [peer for peer, state in self._peers.items() if not state.open.total()]

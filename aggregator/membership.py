@@ -93,6 +93,13 @@ class Membership:
                 self._emit(Note(f"{device.name} is suspect: {silence}", warning=True))
         return suspects
 
+    def excuse(self, seconds: float) -> None:
+        """For so long nobody was listening."""
+        for device in self.devices.values():
+            device.last_seen += seconds
+            device.next_ping += seconds
+            device.next_probe += seconds
+
     def _ping(self, now: float, device: Device) -> None:
         device.misses = 0 if device.heard else device.misses + 1
         device.heard = False

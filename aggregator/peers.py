@@ -193,7 +193,7 @@ def _name(found: Mapping[str, Sequence[bytes]]) -> str:
     return one_line(found.get("x509_common_name", (b"?",))[0].decode(errors="replace"))
 
 
-@functools.lru_cache(4096)
+@functools.lru_cache(256)
 def identify(peer: str) -> tuple[Peer, bool]:
     """gRPC's `ipv4:127.0.0.1:5000` or `ipv6:[::1]:5000` -> the peer, and whether it is on this machine."""
     host = urllib.parse.unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]").partition("%")[0]

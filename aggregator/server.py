@@ -26,6 +26,7 @@ from protos import endpoints, nonn_pb2
 
 HELLO_SECONDS = 5.0
 FAREWELL_SECONDS = 2.0
+UPLOAD_RETRY_SECONDS = 1.0
 CHUNK = 256 * 1024
 MOST_CONNECTIONS = 4096
 LONGEST_LINE = 100_000
@@ -70,6 +71,7 @@ class Aggregator:
         self._tls = None if tls is None else CertifiedPeers(tls)
         self._version = importlib.metadata.version("nonn")
         self._limit = message_limit(bundle, self.settings)
+        self._uploading = False  # a bundle is large: one at a time
 
     @property
     def address(self) -> str:
@@ -202,12 +204,18 @@ class Aggregator:
         return wire.answer(outcome)
 
     async def _reload(self, _: Peer, context: Any) -> bytes:
+        if self._uploading:
+            problem = "another bundle is being uploaded: try again when it is there"
+            raise CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, problem, UPLOAD_RETRY_SECONDS)
+        self._uploading = True
         try:
             bundle = await receive_bundle(context)
             if message_limit(bundle, self.settings) > self._limit:
                 raise InputError("its images are larger than this aggregator takes: start another one for it")
         except (BundleError, InputError, SettingsError) as error:
             raise CallRefused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        finally:
+            self._uploading = False
         self._gate.expectation |= of_a_device(bundle, self.settings)
         outcome = await self._driver.reload(bundle)
         if isinstance(outcome, effects.ReloadFailed):

@@ -3,10 +3,25 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Hashable
 
 REMEMBERED_SECONDS = 1.0
+
+
+class _Turn:
+    """From entering to leaving, one is held. (A generator's context costs several times as much.)"""
+
+    __slots__ = ("_key", "_of")
+
+    def __init__(self, of: "Turns | Shares", key: Hashable) -> None:
+        self._of = of
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        await self._of.take(self._key)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._of.give_back(self._key)
 
 
 class Turns:
@@ -17,19 +32,33 @@ class Turns:
         self._each = each
         self._own: dict[Hashable, tuple[asyncio.Semaphore, int]] = {}  # with how many use it
 
-    @asynccontextmanager
-    async def of(self, key: Hashable) -> AsyncIterator[None]:
-        semaphore, users = self._own.get(key, (None, 0))
-        semaphore = semaphore or asyncio.Semaphore(self._each)
-        self._own[key] = semaphore, users + 1
+    def of(self, key: Hashable) -> _Turn:
+        return _Turn(self, key)
+
+    async def take(self, key: Hashable) -> None:
+        own, users = self._own.get(key) or (asyncio.Semaphore(self._each), 0)
+        self._own[key] = own, users + 1
         try:
             # The own one first: who waits for it holds nothing that others want.
-            async with semaphore, self._all:
-                yield
-        finally:
-            _, users = self._own.pop(key)
-            if users > 1:
-                self._own[key] = semaphore, users - 1
+            await own.acquire()
+            try:
+                await self._all.acquire()
+            except BaseException:
+                own.release()
+                raise
+        except BaseException:
+            self._forget(key)
+            raise
+
+    def give_back(self, key: Hashable) -> None:
+        self._all.release()
+        self._own[key][0].release()
+        self._forget(key)
+
+    def _forget(self, key: Hashable) -> None:
+        own, users = self._own.pop(key)
+        if users > 1:
+            self._own[key] = own, users - 1
 
 
 class Shares:
@@ -45,8 +74,10 @@ class Shares:
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         self._seen: dict[Hashable, float] = {}  # the latest last
 
-    @asynccontextmanager
-    async def of(self, key: Hashable) -> AsyncIterator[None]:
+    def of(self, key: Hashable) -> _Turn:
+        return _Turn(self, key)
+
+    async def take(self, key: Hashable) -> None:
         self._seen.pop(key, None)
         self._seen[key] = self._clock()
         self._forget()
@@ -54,10 +85,6 @@ class Shares:
             self._held[key] = self._held.get(key, 0) + 1
         else:
             await self._wait(key)
-        try:
-            yield
-        finally:
-            self._give_back(key)
 
     def _has_room(self, key: Hashable) -> bool:
         return self._held.get(key, 0) < self._share or self._alone()
@@ -78,10 +105,10 @@ class Shares:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it had its turn, and will not take it
-                self._give_back(key)
+                self.give_back(key)
             raise
 
-    def _give_back(self, key: Hashable) -> None:
+    def give_back(self, key: Hashable) -> None:
         self._held[key] -= 1
         waiting = self._waiting.get(key, deque())
         while waiting and self._has_room(key):

@@ -8,13 +8,14 @@ import grpc
 
 from aggregator import wire
 from bundle import Bundle, BundleError
-from bundle.manifest import Manifest, digest, read_manifest_json
+from bundle.manifest import Manifest, read_manifest_json
 from protos import nonn_pb2
 
 # What one upload may take of the aggregator's memory.
 LARGEST_BUNDLE = 1 << 30
-# An operator who sends nothing for so many seconds has gone.
+# Seconds: an operator who sends nothing for so long has gone, and an upload that takes so long has no end.
 SILENCE = 15.0
+LONGEST_UPLOAD = 600.0
 
 
 class Upload:
@@ -49,6 +50,8 @@ class Upload:
     def _begin(self, document: bytes) -> None:
         manifest = _manifest(document)
         self._sizes = {entry.sha256: entry.bytes for entry in manifest.files.values()}
+        if any(self._sizes[entry.sha256] != entry.bytes for entry in manifest.files.values()):
+            raise BundleError("manifest.json: two files of one digest and different sizes")
         if sum(self._sizes.values()) > LARGEST_BUNDLE:
             raise BundleError(f"the bundle is larger than {LARGEST_BUNDLE >> 20} MB")
         self._document = document
@@ -63,8 +66,6 @@ class Upload:
         if len(data) + len(piece.data) > size:
             raise BundleError(f"file {piece.sha256[:12]} is longer than the manifest says")
         data += piece.data
-        if len(data) == size and digest(bytes(data)) != piece.sha256:
-            raise BundleError(f"file {piece.sha256[:12]} is not what the manifest says (sha256 differs)")
 
 
 def _manifest(document: bytes) -> Manifest:
@@ -77,12 +78,16 @@ def _manifest(document: bytes) -> Manifest:
 async def receive_bundle(context: Any) -> Bundle:
     """All messages of a Reload call -> the verified bundle. Raises BundleError, InputError."""
     upload = Upload()
+    end = asyncio.get_running_loop().time() + LONGEST_UPLOAD
     try:
         while True:
-            async with asyncio.timeout(SILENCE):
+            async with asyncio.timeout(SILENCE) as waiting:
+                waiting.reschedule(min(waiting.when() or end, end))
                 message = await context.read()
             if message is grpc.aio.EOF:
                 return await asyncio.to_thread(upload.bundle)
             upload.take(wire.parse(nonn_pb2.ReloadRequest, message))
     except TimeoutError:
-        raise BundleError(f"nothing more of the bundle came for {SILENCE:g} s") from None
+        raise BundleError(
+            f"nothing more of the bundle came for {SILENCE:g} s, or not all of it within {LONGEST_UPLOAD:g} s"
+        ) from None

@@ -83,7 +83,7 @@ def read_device_message(link: int, data: bytes) -> events.DeviceEvent:
             ready = message.ready
             error = one_line(ready.error) or "no reason given"
             passed, speed = ready.self_test_passed, _speed(ready.speed)
-            return events.Ready(link, ready.bundle_id, ready.student, passed, error, speed)
+            return events.Ready(link, ready.bundle_id, ready.student, passed, error, speed, ready.assignment)
         case "refusal":
             refusal = message.refusal
             student = refusal.student if refusal.HasField("student") else None
@@ -133,7 +133,7 @@ def welcome(settings: Settings) -> bytes:
     return nonn_pb2.AggregatorMessage(welcome=message).SerializeToString()
 
 
-def assignment(students: Iterable[tuple[Bundle, int]]) -> bytes:
+def assignment(number: int, students: Iterable[tuple[Bundle, int]]) -> bytes:
     assigned = [
         nonn_pb2.AssignedStudent(
             bundle_id=bundle.manifest.id,
@@ -147,7 +147,7 @@ def assignment(students: Iterable[tuple[Bundle, int]]) -> bytes:
         )
         for bundle, entry in ((bundle, bundle.manifest.students[index]) for bundle, index in students)
     ]
-    message = nonn_pb2.Assignment(students=assigned)
+    message = nonn_pb2.Assignment(students=assigned, number=number)
     return nonn_pb2.AggregatorMessage(assignment=message).SerializeToString()
 
 

@@ -3,13 +3,10 @@
 import io
 import zipfile
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-# A compressed file of a few kilobytes can claim to hold terabytes.
-LARGEST_ARCHIVE: Final = 1 << 30
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -22,13 +19,16 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    """Raises ValueError for anything but a sound .npz file of plain arrays."""
+def unpack(data: bytes, largest: int) -> dict[str, NDArray[Any]]:
+    """largest: bytes of all arrays, since a few kilobytes can claim to hold terabytes.
+
+    Raises ValueError for anything but a sound .npz file of plain arrays.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > LARGEST_ARCHIVE:
-            raise ValueError(f"it unpacks to {size} bytes; at most {LARGEST_ARCHIVE} are read")
+        if size > largest:
+            raise ValueError(f"it unpacks to {size} bytes; at most {largest} are read")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: _plain(name, archive[name]) for name in archive.files}
     except Exception as error:  # the parsers of zip files and array headers let through errors of many kinds

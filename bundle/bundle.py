@@ -17,6 +17,9 @@ from bundle.subsets import LossSummary, accuracy_by_lost, subset_mask
 
 # Each further attempt needs a replacement that fell into the one before.
 LOAD_ATTEMPTS: Final = 100
+# Bytes of an .npz file's headers, and of a self-test's arrays, at the most.
+HEADERS: Final = 1 << 16
+LARGEST_SELF_TEST: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,14 +144,16 @@ def pack_merge(merger: Merger, accuracy: NDArray[np.float32]) -> bytes:
 def unpack_merge(manifest: Manifest, data: bytes) -> tuple[Merger, NDArray[np.float32]]:
     """The inverse of `pack_merge`. Raises ValueError."""
     students, classes = len(manifest.students), manifest.classes
-    arrays = unpack(data)
+    size = students * classes
+    largest = 4 * (classes + size + 2**students + size * (size + 1) // 2) + HEADERS
+    arrays = unpack(data, largest)
     _only(arrays, {"bias", "means", "accuracy", "covariance"})
     merger = Merger(
         manifest.student_parts,
         take(arrays, "bias", np.float32, (classes,)),
         take(arrays, "means", np.float32, (students, classes)),
         manifest.fill,
-        _unpack_covariance(arrays, students * classes) if "covariance" in arrays else None,
+        _unpack_covariance(arrays, size) if "covariance" in arrays else None,
     )
     accuracy = take(arrays, "accuracy", np.float32, (2**students,))
     if not np.isnan(accuracy[0]) or not ((accuracy[1:] >= 0) & (accuracy[1:] <= 1)).all():
@@ -163,7 +168,7 @@ def _unpack_covariance(arrays: Mapping[str, NDArray[Any]], size: int) -> NDArray
 
 
 def _unpack_self_test(manifest: Manifest, data: bytes) -> SelfTest:
-    arrays = unpack(data)
+    arrays = unpack(data, LARGEST_SELF_TEST)
     _only(arrays, {"images", "partials"})
     images = take(arrays, "images", np.uint8, (None, *manifest.input.shape))
     shape = (len(manifest.students), len(images), manifest.classes)

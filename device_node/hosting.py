@@ -37,12 +37,14 @@ class Hosting:
         self._loaded: dict[str, Student] = {}  # by digest
         self._due: list[nonn_pb2.AssignedStudent] = []
         self._making: nonn_pb2.AssignedStudent | None = None
+        self._assignment = 0  # number of the latest
 
     def assign(self, assignment: nonn_pb2.Assignment) -> bool:
         """Drop what is not named; `next_due` gives what is.
 
         Returns whether a student is being made ready at this moment that is not wanted any longer.
         """
+        self._assignment = assignment.number
         named = {(each.bundle_id, each.student): each for each in assignment.students}
         kept: dict[str, dict[int, Student]] = {}
         for (bundle_id, index), each in named.items():
@@ -74,14 +76,14 @@ class Hosting:
         try:
             student = self._served(assigned) or await self._prove(assigned, stub)
         except StudentUnusable as error:
-            ready.error = one_line(str(error))
+            ready.error, ready.assignment = one_line(str(error)), self._assignment
             log.warning("student %d is not served: %s", assigned.student, ready.error)
             return ready
         finally:
             if self._making is assigned:  # and not the one after an assignment that overtook this one
                 self._making = None
         self.serving.setdefault(assigned.bundle_id, {})[assigned.student] = student
-        ready.self_test_passed = True
+        ready.self_test_passed, ready.assignment = True, self._assignment
         ready.load_seconds = time.monotonic() - started
         ready.speed = student.speed(assigned.multiply_adds)
         return ready

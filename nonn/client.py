@@ -88,7 +88,7 @@ class Client:
                 try:
                     response = call(ask.request, timeout=max(end - time.monotonic(), 0.0))
                 except grpc.RpcError as error:
-                    raise self._exchange.explain(error, deadline) from None
+                    raise self._exchange.explain(error, ask, deadline) from None
                 ask = steps.send(response)
         except StopIteration as done:
             result: T = done.value
@@ -150,7 +150,7 @@ class AsyncClient:
                     response = await call(ask.request, timeout=max(end - time.monotonic(), 0.0))
                 except grpc.RpcError as error:
                     # It may have to look at the aggregator once more, which must not hold up the loop.
-                    raise await asyncio.to_thread(self._exchange.explain, error, deadline) from None
+                    raise await asyncio.to_thread(self._exchange.explain, error, ask, deadline) from None
                 ask = steps.send(response)
         except StopIteration as done:
             result: T = done.value

@@ -121,11 +121,14 @@ class Exchange:
         except ValueError as error:
             raise self._nonsense(error) from None
 
-    def explain(self, error: Any, deadline: float) -> NonnError:
+    def explain(self, error: Any, ask: Ask, deadline: float) -> NonnError:
         """What a failed call means to the caller."""
         code, details = error.code(), " ".join((error.details() or "").split())
         metadata = dict(error.trailing_metadata() or ())
         if REFUSED_KEY not in metadata:
+            if code is grpc.StatusCode.DEADLINE_EXCEEDED and ask.method == "Reload":
+                problem = f"no outcome within {deadline:g} s; devices may still be loading: see `nonn status`"
+                return RequestRefused(problem, code=code.name)
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return ClusterUnreachable(f"the aggregator at {self.address} said nothing for {deadline:g} s")
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):

@@ -108,20 +108,22 @@ class Hello(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., protocol_version: _Optional[int] = ..., architecture: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ..., cached_digests: _Optional[_Iterable[str]] = ..., software_version: _Optional[str] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("bundle_id", "student", "self_test_passed", "load_seconds", "error", "speed")
+    __slots__ = ("bundle_id", "student", "self_test_passed", "load_seconds", "error", "speed", "assignment")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     STUDENT_FIELD_NUMBER: _ClassVar[int]
     SELF_TEST_PASSED_FIELD_NUMBER: _ClassVar[int]
     LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
     bundle_id: str
     student: int
     self_test_passed: bool
     load_seconds: float
     error: str
     speed: float
-    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., self_test_passed: bool = ..., load_seconds: _Optional[float] = ..., error: _Optional[str] = ..., speed: _Optional[float] = ...) -> None: ...
+    assignment: int
+    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., self_test_passed: bool = ..., load_seconds: _Optional[float] = ..., error: _Optional[str] = ..., speed: _Optional[float] = ..., assignment: _Optional[int] = ...) -> None: ...
 
 class Partial(_message.Message):
     __slots__ = ("bundle_id", "work_id", "student", "logits", "queue_seconds", "compute_seconds")
@@ -188,10 +190,12 @@ class Welcome(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., ping_seconds: _Optional[float] = ..., window: _Optional[int] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("students",)
+    __slots__ = ("students", "number")
     STUDENTS_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     students: _containers.RepeatedCompositeFieldContainer[AssignedStudent]
-    def __init__(self, students: _Optional[_Iterable[_Union[AssignedStudent, _Mapping]]] = ...) -> None: ...
+    number: int
+    def __init__(self, students: _Optional[_Iterable[_Union[AssignedStudent, _Mapping]]] = ..., number: _Optional[int] = ...) -> None: ...
 
 class AssignedStudent(_message.Message):
     __slots__ = ("bundle_id", "student", "part", "sha256", "bytes", "multiply_adds", "self_test_images", "self_test_logits")

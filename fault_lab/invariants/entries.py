@@ -80,6 +80,7 @@ class Peer:
     """A device's link. state: after this step, before: until then.
 
     failed: students that could not be loaded on it, and when.
+    orders: assignments that it was sent; told: the one since which it is to hold a student.
     doubted: when it was last known to be suspect, stalled or leaving.
     """
 
@@ -91,6 +92,8 @@ class Peer:
     assigned: frozenset[Pair] = frozenset()
     ready: set[Pair] = field(default_factory=set)
     works: dict[int, Work] = field(default_factory=dict)
+    orders: int = 0
+    told: dict[Pair, int] = field(default_factory=dict)
     failed: dict[Pair, float] = field(default_factory=dict)
     faults: dict[Pair, int] = field(default_factory=dict)
     probed: float = -math.inf

@@ -84,12 +84,29 @@ class Ledger:
                 self.membership_changed = peer.doubted = now
             case events.Gone() if peer is not None:
                 self.drop(now, peer)
+            case events.Paused(seconds):
+                self._excuse(now, seconds)
             case events.Drain():
                 self.drained_by = min(self.drained_by, now + self.settings.drain)
             case events.Reload(model):
                 self.models[model.bundle_id] = model
                 self.loading.append((model, now))
                 self.membership_changed = now
+
+    def _excuse(self, now: float, seconds: float) -> None:
+        """The aggregator heard nobody for so long: devices have that much more time."""
+        self.membership_changed = now
+        self.loading = [(model, since + seconds) for model, since in self.loading]
+        for peer in self.peers.values():
+            peer.heard += seconds
+            peer.probed += seconds
+        for work in self.works.values():
+            if now - seconds < work.expires:
+                work.expires += seconds
+            work.sent += seconds
+            work.latest += seconds
+        for request in self.requests.values():
+            request.deadline = max(request.deadline, now)
 
     def _ask(self, now: float, event: events.Predict) -> None:
         settings = self.settings
@@ -140,8 +157,8 @@ class Ledger:
 
     def _ready(self, now: float, peer: Peer, event: events.Ready) -> None:
         pair = (event.bundle_id, event.student)
-        if pair not in peer.assigned:
-            return
+        if pair not in peer.assigned or 0 < event.assignment < peer.told[pair]:
+            return  # it has been told since to drop the student
         self.loaded = now
         if event.passed:
             peer.ready.add(pair)
@@ -203,6 +220,8 @@ class Ledger:
 
     def assigned(self, peer: Peer, students: frozenset[Pair]) -> None:
         self.hosted |= students
+        peer.orders += 1
+        peer.told = {pair: peer.told.get(pair, peer.orders) for pair in students}
         peer.assigned = students
         peer.ready &= students
 

@@ -24,7 +24,17 @@ def check_work(ledger: Ledger, now: float, work: SendWork) -> list[tuple[Request
     peers = [_peer(ledger, work, link) for link in work.links]
     for peer in peers:
         _check_device(ledger, now, work, peer, alone=not any(other.healthy for other in peers))
+    _check_nobody_left_out(ledger, work)
     return requests
+
+
+def _check_nobody_left_out(ledger: Ledger, work: SendWork) -> None:
+    """Whoever is busy may be out of room, or about to give a student up; whoever is not, has no excuse."""
+    for peer in ledger.peers.values():
+        idle = peer.healthy and not peer.works
+        if idle and peer.serves(work.bundle_id) and peer.link not in work.links:
+            problem = f"work {work.work} does not go to link {peer.link}, which serves and has nothing to do"
+            raise Broken(Invariant.WORK, problem, link=peer.link)
 
 
 def _contents(ledger: Ledger, work: SendWork) -> list[tuple[Request, slice]]:

@@ -6,7 +6,7 @@ from aggregator import Settings
 from aggregator.policy import ALL, Policy
 from bundle import Fill
 from fault_lab.simulation.network import GENTLE, Harshness
-from fault_lab.simulation.scenario import Ask, DeviceSpec, Fault, Kind, Order, Scenario
+from fault_lab.simulation.scenario import Ask, DeviceSpec, Fault, Kind, Order, Pause, Scenario
 from fault_lab.simulation.toy import MB, STUDENT_BYTES, Shape
 
 FILLS: tuple[Fill, ...] = ("mean", "zero", "ridge")
@@ -35,7 +35,8 @@ def draw(seed: int) -> Scenario:
         faults=draw_faults(random, seconds, count, settings),
         orders=orders,
         harshness=draw_harshness(random),
-        drain=random.uniform(2.0, seconds) if random.random() < 0.08 else None,
+        drain=(drain := random.uniform(2.0, seconds) if random.random() < 0.08 else None),
+        pause=draw_pause(random, drain or seconds) if random.random() < 0.15 else None,
     )
 
 
@@ -153,6 +154,11 @@ def draw_orders(random: Random, seconds: float) -> tuple[Order, ...]:
             Order(first + random.choice((0.0, 0.2, 4.0)) * random.random(), random.choice((0, 1, 2)))
         )
     return tuple(orders)
+
+
+def draw_pause(random: Random, seconds: float) -> Pause:
+    at = random.uniform(1.0, seconds - 1.0)
+    return Pause(at, min(random.choice((0.2, 1.0, 5.0)) * random.uniform(0.5, 1.5), seconds - at))
 
 
 def draw_harshness(random: Random) -> Harshness:

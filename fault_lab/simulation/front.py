@@ -1,7 +1,10 @@
 """The aggregator's shell on virtual time: aggregator.driver, with simulated devices and clients."""
 
-from collections import Counter
+import functools
+from collections import Counter, deque
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -29,20 +32,49 @@ class Front:
         self._connections: dict[int, Connection] = {}
         self._number = 0
         self._wakeup = float("inf")
+        self._backlog: deque[Callable[[], object]] | None = None  # while the process is held up
+
+    def pause(self, seconds: float) -> None:
+        """Nothing is heard, and nothing done, for so long."""
+        self._backlog = deque()
+        self.count["pauses"] += 1
+        self.clock.after(seconds, self._resume, seconds)
+
+    def _resume(self, seconds: float) -> None:
+        backlog, self._backlog = self._backlog or deque(), None
+        self._wakeup = float("inf")
+        self.feed(events.Paused(seconds))
+        while backlog:
+            backlog.popleft()()
+
+    def _now_or_later(self, action: Callable[..., object], *arguments: Any) -> None:
+        if self._backlog is None:
+            action(*arguments)
+        else:
+            self._backlog.append(functools.partial(action, *arguments))
 
     # ---- devices
 
     def accept(self, connection: Connection, facts: events.DeviceFacts) -> None:
+        self._now_or_later(self._accept, connection, facts)
+
+    def hear(self, connection: Connection, event: events.DeviceEvent) -> None:
+        self._now_or_later(self._hear, connection, event)
+
+    def end(self, connection: Connection) -> None:
+        self._now_or_later(self._end, connection)
+
+    def _accept(self, connection: Connection, facts: events.DeviceFacts) -> None:
         if not connection.link:
             connection.link = self._next_number()
             self._connections[connection.link] = connection
             self.feed(events.Joined(connection.link, facts))
 
-    def hear(self, connection: Connection, event: events.DeviceEvent) -> None:
+    def _hear(self, connection: Connection, event: events.DeviceEvent) -> None:
         if connection.link in self._connections:
             self.feed(event)
 
-    def end(self, connection: Connection) -> None:
+    def _end(self, connection: Connection) -> None:
         if self._connections.pop(connection.link, None) is not None:
             self.feed(events.Gone(connection.link, "its stream ended"))
 
@@ -51,21 +83,29 @@ class Front:
     def ask(self, ask: Ask) -> int:
         """The request arrives now."""
         number = self._next_number()
+        self.count["requests"] += 1
+        self._now_or_later(self._ask, number, ask)
+        return number
+
+    def _ask(self, number: int, ask: Ask) -> None:
         images = make_images(self._random, number, ask.images, self.watch.model.input.channels)
         if not ask.sound:
             images = images.astype(np.float32) if number % 2 else images[..., :-1]
-        deadline = None if ask.timeout is None else self.clock.now - ask.delay + ask.timeout
+        deadline = None if ask.timeout is None else ask.at + ask.timeout
         bundle_id = "" if ask.bundle is None else self.models[ask.bundle].bundle_id
-        self.count["requests"] += 1
         self.feed(events.Predict(number, images, deadline, ask.strict, bundle_id, ask.policy))
         if ask.cancel is not None:
-            self.clock.after(ask.cancel, self._cancel, number)
-        return number
+            self.clock.after(ask.cancel, self._now_or_later, self._cancel, number)
 
     def _cancel(self, request: int) -> None:
         if request not in self.outcomes:
             self.count["cancelled"] += 1
             self.feed(events.Cancelled(request))
+
+    # ---- the operator
+
+    def order(self, event: events.Reload) -> None:
+        self._now_or_later(self.feed, event)
 
     # ---- the core
 
@@ -79,7 +119,7 @@ class Front:
 
     def _wake(self, due: float) -> None:
         """As the driver does it: a timer that rings early asks again."""
-        if due == self._wakeup:
+        if due == self._wakeup and self._backlog is None:
             self._wakeup = float("inf")
             self.feed(events.Tick())
 

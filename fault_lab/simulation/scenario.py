@@ -96,6 +96,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """The aggregator's process is held up for so many seconds; what arrives waits until it goes on."""
+
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """seconds: when all faults are over. drain: when the aggregator is told to stop, if before that.
 
@@ -113,3 +121,4 @@ class Scenario:
     orders: tuple[Order, ...] = ()
     harshness: Harshness = GENTLE
     drain: float | None = None
+    pause: Pause | None = None

@@ -14,7 +14,7 @@ from fault_lab.simulation.clock import Clock
 from fault_lab.simulation.device import Device
 from fault_lab.simulation.front import Front
 from fault_lab.simulation.network import GENTLE
-from fault_lab.simulation.scenario import Ask, Fault, Scenario
+from fault_lab.simulation.scenario import Ask, Fault, Pause, Scenario
 from fault_lab.simulation.toy import make_model
 
 # After the last fault: seconds between two looks, and how many requests in a row have to be answered by all.
@@ -75,6 +75,8 @@ class Simulation:
             clock.at(ask.at + ask.delay, self.front.ask, ask)
         for order in scenario.orders:
             clock.at(order.at, self._order, order.number)
+        if scenario.pause is not None:
+            clock.at(scenario.pause.at, self._pause, scenario.pause)
         for fault in scenario.faults:
             begin, end = faults.begin_and_end(fault, self.devices[fault.device])
             clock.at(fault.at, self._befall, fault, begin, "begins")
@@ -87,8 +89,12 @@ class Simulation:
         self.history.remark(self.clock.now, f"{fault.kind.name} of {device.device_id} (link {link}) {what}")
         action()
 
+    def _pause(self, pause: Pause) -> None:
+        self.history.remark(self.clock.now, f"the aggregator is held up for {pause.seconds:.3f} s")
+        self.front.pause(pause.seconds)
+
     def _order(self, number: int) -> None:
-        self.front.feed(events.Reload(self.front.models[number]))
+        self.front.order(events.Reload(self.front.models[number]))
 
     # ---- calm
 

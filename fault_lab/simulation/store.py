@@ -24,6 +24,7 @@ class Store:
         self._due: list[Pair] = []
         self._making: Pair | None = None
         self._turn = 0
+        self._assignment = 0  # number of the latest
         self._failures = dict(device.spec.failures)
 
     def lose_memory(self) -> None:
@@ -39,6 +40,7 @@ class Store:
 
     def assign(self, connection: "Connection", assign: Assign) -> None:
         """Drop what is not named, and make the rest ready: what is served first, then what is in memory."""
+        self._assignment = assign.number
         wanted = set(assign.students)
         if self.serving - wanted:
             self.device.worker.discount()
@@ -74,7 +76,7 @@ class Store:
         self.cached |= {device.digest(pair)}
         if self._fails(pair):
             device.worker.discount()
-            connection.say(events.Ready(connection.link, *pair, False, "its self-test is off by 1"))
+            self._say(connection, pair, passed=False, error="its self-test is off by 1")
         else:
             self._loaded.add(pair)
             device.measure()
@@ -83,7 +85,11 @@ class Store:
 
     def _serve(self, connection: "Connection", pair: Pair) -> None:
         self.serving.add(pair)
-        connection.say(events.Ready(connection.link, *pair, True, speed=self.device.told_speed))
+        self._say(connection, pair, passed=True)
+
+    def _say(self, connection: "Connection", pair: Pair, *, passed: bool, error: str = "") -> None:
+        speed = self.device.told_speed if passed else 0.0
+        connection.say(events.Ready(connection.link, *pair, passed, error, speed, self._assignment))
 
     def _fails(self, pair: Pair) -> bool:
         key = (self.device.number_of(pair[0]), pair[1])

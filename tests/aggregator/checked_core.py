@@ -79,7 +79,7 @@ class CheckedCore(RuleBasedStateMachine):
                     assert "\n" not in effect.message
                 case effects.SendWork():
                     self.check_work(effect)
-                case effects.Assign(link, students):
+                case effects.Assign(link, _, students):
                     assert len(set(students)) == len(students)
                     self.check_kept(link, frozenset(students))
                     self.devices[link].hosted = frozenset(students)

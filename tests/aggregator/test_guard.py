@@ -72,6 +72,16 @@ def test_peers_without_end_are_forgotten_unless_they_are_there() -> None:
     assert guard.enter(0.0, "stays", Call.JOIN) is not None
 
 
+def test_peers_that_are_gone_and_owe_nothing_leave_no_trace() -> None:
+    guard = Guard({Call.JOIN: Limit(open=1, burst=2, rate=1)})
+    assert guard.enter(0.0, "stays", Call.JOIN) is None
+    for number in range(1000):
+        assert guard.enter(float(number), number, Call.JOIN) is None
+        guard.leave(number, Call.JOIN)
+    assert len(guard._peers) <= 5
+    assert guard.enter(1000.0, "stays", Call.JOIN) is not None
+
+
 def test_whoever_answers_what_it_is_asked_is_never_shut_out() -> None:
     conversation = Conversation(0.0, EXPECTED)
     for sent in range(1, 1000):

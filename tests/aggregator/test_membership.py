@@ -16,7 +16,7 @@ def test_a_device_is_welcomed_and_given_a_student_at_once(cluster: Cluster) -> N
     link = cluster.join()
     assert [e for e in cluster.log if isinstance(e, Welcome | Assign)] == [
         Welcome(link),
-        Assign(link, ((cluster.model.bundle_id, 0),)),
+        Assign(link, 1, ((cluster.model.bundle_id, 0),)),
     ]
 
 

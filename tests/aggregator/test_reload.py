@@ -267,3 +267,21 @@ def test_a_student_that_fails_at_once_on_one_device_is_tried_on_another() -> Non
     for link in (picky, *others, picky, *others):
         cluster.load(link, NEW.bundle_id)
     assert isinstance(outcome(cluster), Reloaded)
+
+
+def test_what_a_device_had_loaded_before_it_was_told_to_drop_it_does_not_count() -> None:
+    cluster, links = begin(devices=2)
+    slow, other = links
+    cluster.wait(cluster.settings.reload + 1.0, answering=links)
+    assert "not loaded in time" in failure(cluster)
+    cluster.do(events.Reload(NEW))
+    assert bundles(cluster, slow) == {OLD, NEW.bundle_id}
+    students = [student for bundle, student in cluster.held[slow] if bundle == NEW.bundle_id]
+    latest = cluster.numbers[slow]
+    for student in students:  # said before it read that it was to drop them
+        cluster.do(events.Ready(slow, NEW.bundle_id, student, True, assignment=latest - 2))
+    cluster.load(other, NEW.bundle_id)
+    assert cluster.core.model.bundle_id == OLD
+    for student in students:
+        cluster.do(events.Ready(slow, NEW.bundle_id, student, True, assignment=latest))
+    assert cluster.core.model.bundle_id == NEW.bundle_id

@@ -1,12 +1,14 @@
 """A bundle that arrives in pieces is believed only when all of it fits."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 
 import pytest
 
 from aggregator.upload import Upload
 from bundle import Bundle, BundleError
+from bundle.manifest import manifest_id
 from nonn.exchange import read_pieces
 from protos import nonn_pb2
 
@@ -38,6 +40,14 @@ def _stranger(messages: Messages) -> Messages:
     return [*messages, nonn_pb2.ReloadRequest(piece=nonn_pb2.FilePiece(sha256="0" * 64, data=b"x"))]
 
 
+def _two_sizes(messages: Messages) -> Messages:
+    manifest = json.loads(messages[0].manifest)
+    first, second, *_ = manifest["files"].values()
+    second |= {"sha256": first["sha256"], "bytes": first["bytes"] + 1}
+    manifest["id"] = manifest_id(manifest)
+    return [nonn_pb2.ReloadRequest(manifest=json.dumps(manifest).encode()), *messages[1:]]
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
@@ -48,7 +58,8 @@ def _stranger(messages: Messages) -> Messages:
         (lambda messages: [*messages, messages[-1]], "longer than"),
         (lambda messages: [nonn_pb2.ReloadRequest()], "one manifest, and then"),
         (lambda messages: [nonn_pb2.ReloadRequest(manifest=b"{}")], r"manifest\.json"),
-        (_tamper, "sha256 differs"),
+        (_tamper, "is not what its digest says"),
+        (_two_sizes, "two files of one digest"),
         (_stranger, "does not name"),
     ],
 )

@@ -53,6 +53,7 @@ class Cluster:
         self.log: list[Effect] = []
         self.assigned: dict[int, tuple[int, ...]] = {}  # of the first bundle
         self.held: dict[int, tuple[tuple[str, int], ...]] = {}  # of all
+        self.numbers: dict[int, int] = {}  # of the latest assignment
         self.works: dict[int, SendWork] = {}
         self._next = 0
 
@@ -66,6 +67,7 @@ class Cluster:
         for effect in found:
             if isinstance(effect, Assign):
                 self.held[effect.link] = effect.students
+                self.numbers[effect.link] = effect.number
                 self.assigned[effect.link] = tuple(
                     student for bundle, student in effect.students if bundle == self.model.bundle_id
                 )

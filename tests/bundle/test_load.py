@@ -260,8 +260,7 @@ def test_an_unsound_archive_that_the_manifest_vouches_for(folder: Path, data: by
     assert "merge.npz" in refusal(folder)
 
 
-def test_an_archive_that_would_fill_the_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bundle.arrays.LARGEST_ARCHIVE", 1 << 20)
+def test_an_archive_that_would_fill_the_memory(folder: Path) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, bias=np.zeros(1 << 20))
     assert len(buffer.getvalue()) < 1 << 16

@@ -65,6 +65,13 @@ def test_an_assignment_overtakes_one_that_is_being_fetched(
     gate.release.set()
 
 
+def test_the_device_says_which_assignment_it_knew(peer: Peer, students: list[StudentFile]) -> None:
+    for number, student in ((4, students[0]), (5, students[1]), (9, students[0])):
+        peer.send(assignment=nonn_pb2.Assignment(number=number, students=[student.assigned()]))
+        ready = peer.expect("ready")
+        assert (ready.student, ready.assignment) == (student.assigned().student, number)
+
+
 def test_a_fetch_that_is_still_wanted_goes_on(
     aggregator: ScriptedAggregator, peer: Peer, students: list[StudentFile]
 ) -> None:

@@ -116,6 +116,24 @@ def test_a_device_that_hangs_is_not_waited_for_and_comes_back(
     offline.check(answer, IMAGES)
 
 
+def test_an_aggregator_that_was_stopped_for_a_while_blames_nobody(
+    cluster: LocalCluster, offline: Offline
+) -> None:
+    with Client(cluster.address) as client, ThreadPoolExecutor(4) as pool:
+        client.predict(IMAGES, deadline=10)
+        answers = [pool.submit(client.predict, IMAGES, 60) for _ in range(40)]
+        cluster.aggregator.send(signal.SIGSTOP)
+        try:
+            assert not threading.Event().wait(4), "longer than devices may be silent"
+        finally:
+            cluster.aggregator.send(signal.SIGCONT)
+        for future in answers:
+            answer = future.result(timeout=60)
+            assert not answer.degraded
+            offline.check(answer, IMAGES)
+    assert all_serve(cluster.status())
+
+
 def test_devices_rejoin_an_aggregator_that_was_restarted(cluster: LocalCluster, offline: Offline) -> None:
     identities = {device.name: device.device_id for device in cluster.status().devices}
     cluster.restart_aggregator()

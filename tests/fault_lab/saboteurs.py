@@ -258,6 +258,10 @@ SABOTEURS: dict[str, tuple[type[Core], str]] = {
     "windows are ignored": (Crowds, "WINDOW"),
     "images are mixed up": (each(SendWork, lambda w: dataclasses.replace(w, images=w.images[::-1])), "WORK"),
     "works take for ever": (each(SendWork, lambda w: dataclasses.replace(w, budget=1e6)), "WORK"),
+    "a device gets no works": (
+        each(SendWork, lambda w: dataclasses.replace(w, links=w.links[:-1] or w.links)),
+        "WORK",
+    ),
     "the lost are asked": (after(ask_the_lost), "LOST"),
     "the silent are trusted": (Trusting, "LOST"),
     "works are kept back": (Hoarding, "PROMPT"),
