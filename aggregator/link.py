@@ -24,7 +24,8 @@ class Link:
         self._outgoing: deque[bytes | None] = deque()  # None: the end
         self._wake: asyncio.Future[None] | None = None  # of a writer that has nothing to write
         self._closed: asyncio.Future[tuple[grpc.StatusCode, str]] = self._loop.create_future()
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
 
     def send(self, message: bytes) -> None:
         self.sent += 1
@@ -43,15 +44,15 @@ class Link:
             self._closed.set_result((code, reason))
 
     async def run(self, context: Any, deliver: Callable[[bytes], None]) -> tuple[grpc.StatusCode, str]:
-        """Carry messages both ways until the stream ends. Returns how it ended; OK: by the device."""
-        reader = asyncio.create_task(_read(context, deliver))
-        writer = asyncio.create_task(self._write(context))
-        self._tasks = (reader, writer)
-        ends: set[asyncio.Future[Any]] = {reader, writer, self._closed}
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            reader.cancel()
+        """Carry messages both ways until the stream ends. Returns how it ended; OK: by the device.
+
+        The reader goes on until the stream has its status: gRPC never frees the message of a read that was
+        cancelled.
+        """
+        self._reader = asyncio.create_task(self._read(context, deliver))
+        self._writer = asyncio.create_task(self._write(context))
+        ends: set[asyncio.Future[Any]] = {self._reader, self._writer, self._closed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         return self._closed.result() if self._closed.done() else (grpc.StatusCode.OK, "its stream ended")
 
     async def finish(self) -> None:
@@ -63,10 +64,10 @@ class Link:
         self._closed.cancel()
         self._outgoing.clear()
         self._put(None)
-        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
-            # gRPC's own errors say that the stream is over, which is known by now.
-            if isinstance(result, Exception) and not isinstance(result, grpc.aio.BaseError):
-                log.error("a device's stream failed: %r", result, exc_info=result)
+        for task in filter(None, (self._reader, self._writer)):
+            task.add_done_callback(_report)
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
 
     def _put(self, message: bytes | None) -> None:
         self._outgoing.append(message)
@@ -84,6 +85,13 @@ class Link:
             await self._wake
 
 
-async def _read(context: Any, deliver: Callable[[bytes], None]) -> None:
-    while (message := await context.read()) is not grpc.aio.EOF:
-        deliver(message)
+    async def _read(self, context: Any, deliver: Callable[[bytes], None]) -> None:
+        while (message := await context.read()) is not grpc.aio.EOF and not self._closed.done():
+            deliver(message)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    # gRPC's own errors say that the stream is over, which is known by then.
+    if error is not None and not isinstance(error, grpc.aio.BaseError):
+        log.error("a device's stream failed: %r", error, exc_info=error)
