@@ -1,6 +1,7 @@
 """The aggregator as a process: listens until it is told to stop."""
 
 import asyncio
+import gc
 import resource
 import signal
 from collections.abc import Callable
@@ -29,6 +30,10 @@ async def _serve(aggregator: Aggregator, announce: Callable[[str], None]) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with aggregator:
+        # Modules and the bundle stay for good: looking through them again and again would hold up requests,
+        # and whatever ended streams have left, in reference cycles, would stay for longer.
+        gc.collect()
+        gc.freeze()
         announce(aggregator.address)
         await stop.wait()
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import psutil
 import pytest
 
 from bundle import Bundle
-from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc
+from protos import nonn_pb2, nonn_pb2_grpc
 from tests.aggregator.scripted import PATIENT, Device, dial, end, images, request, run, until
 from tests.authority import Certificates
 
@@ -155,27 +154,3 @@ def test_with_certificates(bundle: Bundle, certificates: Certificates, name: str
 )
 def test_in_plain_text(bundle: Bundle, certificates: Certificates, name: str) -> None:
     endure(bundle, certificates, name, None)
-
-
-def test_what_came_on_a_stream_that_was_shut_out_is_forgotten(
-    bundle: Bundle, certificates: Certificates
-) -> None:
-    async def shut_out(address: str, number: int) -> None:
-        hello = nonn_pb2.Hello(device_id=f"enemy-{number}", protocol_version=PROTOCOL_VERSION, memory_bytes=1)
-        huge = bytes(900_000)
-        async with dial(address, None) as channel:
-            call = channel.stream_stream("/nonn.v1.Cluster/Join")(
-                iter([nonn_pb2.DeviceMessage(hello=hello).SerializeToString(), *[huge] * 4])
-            )
-            assert await call.code() is not grpc.StatusCode.OK
-
-    async def test() -> None:
-        async with besieged(bundle, certificates, tls=False) as cluster:
-            for number in range(40):
-                await shut_out(cluster.address, number)
-            before = cluster.megabytes
-            for number in range(40, 120):
-                await shut_out(cluster.address, number)
-            assert cluster.megabytes - before < 30, "one such message for each would be 72 MB"
-
-    run(test)
