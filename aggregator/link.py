@@ -84,7 +84,6 @@ class Link:
             self._wake = self._loop.create_future()
             await self._wake
 
-
     async def _read(self, context: Any, deliver: Callable[[bytes], None]) -> None:
         while (message := await context.read()) is not grpc.aio.EOF and not self._closed.done():
             deliver(message)

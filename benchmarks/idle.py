@@ -1,7 +1,8 @@
 """How much a cluster adds to one request when nothing else is asked: p50 at one request in flight.
 
 Held against bare ONNX Runtime that runs the same eight graphs once, two at a time, on the same cores
-(benchmarks/bare.py). Both take turns in one run; the figure is the median over the rounds of the difference.
+(benchmarks/bare.py). All take turns in one run; the figure is the median over the rounds of the difference.
+For comparison, a bare gRPC fan-out to eight processes that do not compute (benchmarks/echo.py).
 """
 
 import argparse
@@ -11,12 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import grpc
 import numpy as np
 
 from benchmarks import bare, common
+from benchmarks.fleet import start_bare
 from bundle import Bundle
 from fault_lab.local_cluster import LocalCluster
 from nonn import Client
+from nonn.cli import OLDER_ENGINE
 
 DEVICES = 8
 WARM_UP = 10
@@ -37,9 +41,16 @@ def p50(call: Callable[[], object], repeats: int) -> float:
 def measure(bundle: Bundle, rounds: int, repeats: int) -> dict[str, Any]:
     image = np.random.default_rng(0).integers(0, 256, (1, *bundle.manifest.input.shape), np.uint8)
     runner = bare.SideBySide(bundle)
-    found: dict[str, list[float]] = {"bare": [], "cluster": []}
-    with LocalCluster(bundle.path, DEVICES) as cluster, Client(cluster.address) as client:
+    found: dict[str, list[float]] = {"bare": [], "cluster": [], "fan_out": []}
+    with (
+        common.Children() as children,
+        LocalCluster(bundle.path, DEVICES) as cluster,
+        Client(cluster.address) as client,
+    ):
+        side = start_bare(children, DEVICES, bundle, OLDER_ENGINE)
+        fan_out = children.enter_context(grpc.insecure_channel(side.address)).unary_unary(side.method)
         for _ in range(rounds):
+            found["fan_out"].append(p50(lambda: fan_out(side.request, timeout=10), repeats))
             found["bare"].append(p50(lambda: runner(image), repeats))
             found["cluster"].append(p50(lambda: client.predict(image, deadline=10, strict=True), repeats))
     added = [ours - base for ours, base in zip(found["cluster"], found["bare"], strict=True)]

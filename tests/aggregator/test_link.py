@@ -45,7 +45,7 @@ async def read_nothing_after_the_close() -> None:
     assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "shut out")
     context.end()  # as gRPC does once the stream has its status
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    await asyncio.wait(others, timeout=10)
+    await asyncio.wait_for(asyncio.gather(*others), 10)
     assert heard == [b"good", b"too much"]
     assert not context.cancelled, "gRPC would never free what it had read meanwhile"
 
