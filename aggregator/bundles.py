@@ -64,6 +64,7 @@ class Bundles:
             hosting.lose(now, device, was_living=device.living)
         for hosting in self._retired:
             hosting.places.pop(device.link, None)
+        self._forget_retired()
         self._changed.pop(device.link, None)
         self._outdated = True
 
@@ -131,6 +132,8 @@ class Bundles:
 
     def excuse(self, seconds: float) -> None:
         """For so long nobody was listening."""
+        for hosting in self._active():
+            hosting.excuse(seconds)
         if self._reloading:
             self._reloading = replace(self._reloading, until=self._reloading.until + seconds)
 
@@ -164,6 +167,7 @@ class Bundles:
             place.assigned &= place.ready  # nobody needs to load the others any more
         for device in self._devices.values():
             self._drop(now, device)
+        self._forget_retired()
         devices = len(staged.serving())
         self._emit(Note(f"{name} is served now, by {devices} devices"))
         self._emit(Reloaded(staged.model.bundle_id, old.model.bundle_id, devices))
@@ -191,6 +195,9 @@ class Bundles:
                 del retired.places[device.link]
                 self._changed[device.link] = device
                 self.rebalance(now)  # there is room now for what did not fit beside them
+        self._forget_retired()
+
+    def _forget_retired(self) -> None:
         self._retired = [hosting for hosting in self._retired if hosting.places]
 
     def _report(self) -> None:

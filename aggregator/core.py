@@ -93,8 +93,7 @@ class Core:
 
     def _excuse(self, seconds: float) -> None:
         """Devices have that much more time. Requests have not: their callers wait all the same."""
-        self._membership.excuse(seconds)
-        self._dispatch.excuse(seconds)
+        self._dispatch.excuse(self._membership.excuse(seconds), seconds)
         self._bundles.excuse(seconds)
 
     def _fall_silent(self, now: float, device: Device) -> None:

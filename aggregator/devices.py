@@ -44,6 +44,7 @@ class Device:
     suspect: it is silent. stalled: it answers pings, and not its works; late: how many of those in a row.
     latency: smoothed seconds from a work to its partial logits. usual: seconds for each image in flight, and
     slowest: for a whole work, that it exceeds once in twenty times; 0 before the first.
+    excused: the aggregator itself was held up since the device was last heard.
     assignments: how many it was sent. named_since: the first of those that name a student without a break.
     """
 
@@ -54,6 +55,7 @@ class Device:
     speed: float = 0.0
     in_flight: dict[int, InFlight] = field(default_factory=dict)
     heard: bool = True
+    excused: bool = False
     misses: int = 0
     pings: int = 0
     suspect: bool = False

@@ -6,7 +6,7 @@ arrived. Each of its requests is answered then, or when its policy is content, o
 answered are late, or just before its own deadline.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from aggregator.alarm import Alarm
 from aggregator.desk import Desk
@@ -129,12 +129,12 @@ class Dispatcher:
         self.desk.expire(now)
         return stalled
 
-    def excuse(self, seconds: float) -> None:
-        """For so long nobody was listening."""
-        flights = [flight for d in self._membership.devices.values() for flight in d.in_flight.values()]
+    def excuse(self, excused: Iterable[Device], seconds: float) -> None:
+        """For so long nobody was listening to these."""
+        flights = [flight for device in excused for flight in device.in_flight.values()]
         for flight in flights:
             flight.expires += seconds
-        for work in {*self.desk.works(), *(flight.work for flight in flights)}:
+        for work in {flight.work for flight in flights}:
             work.sent += seconds
             work.progress += seconds
 

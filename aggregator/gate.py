@@ -14,6 +14,7 @@ from aggregator.events import DeviceFacts
 from aggregator.guard import Bucket, Call, Guard, Limit
 from aggregator.link import Link
 from aggregator.peers import Peer, Peers
+from aggregator.receive import read_within
 from aggregator.refusal import CallRefused, refuse
 from aggregator.turns import Shares, Turns
 from protos.certificate import Role
@@ -132,8 +133,7 @@ class Gate:
     async def _receive(self, peer: Peer, context: Any) -> bytes:
         async with self._turns.of(peer.key):
             try:
-                async with asyncio.timeout(RECEIVE_SECONDS):
-                    data = await context.read()
+                data = await read_within(context, RECEIVE_SECONDS)
             except TimeoutError:
                 raise CallRefused(
                     grpc.StatusCode.DEADLINE_EXCEEDED,

@@ -47,6 +47,7 @@ class Membership:
         """Any message counts as life. Returns whether the device was suspect until now."""
         device.last_seen = now
         device.heard = True
+        device.excused = False
         device.misses = 0
         if not device.suspect:
             return False
@@ -93,12 +94,18 @@ class Membership:
                 self._emit(Note(f"{device.name} is suspect: {silence}", warning=True))
         return suspects
 
-    def excuse(self, seconds: float) -> None:
-        """For so long nobody was listening."""
-        for device in self.devices.values():
+    def excuse(self, seconds: float) -> list[Device]:
+        """For so long nobody was listening. Returns the devices that have that much more time.
+
+        Once, until they are heard: one that is dead stays silent between pauses too.
+        """
+        excused = [device for device in self.devices.values() if not device.excused]
+        for device in excused:
+            device.excused = True
             device.last_seen += seconds
             device.next_ping += seconds
             device.next_probe += seconds
+        return excused
 
     def _ping(self, now: float, device: Device) -> None:
         device.misses = 0 if device.heard else device.misses + 1

@@ -16,6 +16,7 @@ from aggregator.errors import ListenError, SettingsError
 from aggregator.gate import FEWEST_REQUESTS, Gate, limits
 from aggregator.guard import Call, Guard
 from aggregator.peers import CertifiedPeers, Peer, PlainPeers
+from aggregator.receive import read_within
 from aggregator.refusal import CallRefused
 from aggregator.settings import Settings
 from aggregator.sizes import LARGEST_MESSAGE, message_limit, of_a_device
@@ -71,7 +72,7 @@ class Aggregator:
         self._tls = None if tls is None else CertifiedPeers(tls)
         self._version = importlib.metadata.version("nonn")
         self._limit = message_limit(bundle, self.settings)
-        self._uploading = False  # a bundle is large: one at a time
+        self._uploading: asyncio.Task[Bundle] | None = None  # a bundle is large: one at a time
 
     @property
     def address(self) -> str:
@@ -81,6 +82,14 @@ class Aggregator:
     async def __aenter__(self) -> Self:
         check_free(self._host, self._port)
         self._driver = Driver(self.bundle, self.settings)
+        try:
+            await self._start()
+        except BaseException:
+            self._driver.close()
+            raise
+        return self
+
+    async def _start(self) -> None:
         students = len(self.bundle.manifest.students)
         guard = Guard(limits(self.settings.queue, students, certified=self._tls is not None))
         self._gate = Gate(
@@ -101,7 +110,6 @@ class Aggregator:
             raise ListenError(f"cannot listen on {self.address}: {wire.one_line(str(error))}") from None
         await self._server.start()
         self._watch = asyncio.create_task(self._gate.watch())
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -207,20 +215,25 @@ class Aggregator:
         if self._uploading:
             problem = "another bundle is being uploaded: try again when it is there"
             raise CallRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, problem, UPLOAD_RETRY_SECONDS)
-        self._uploading = True
+        # It goes on, to its own end, when the operator has gone: then its memory is free for the next one.
+        self._uploading = asyncio.create_task(receive_bundle(context))
+        self._uploading.add_done_callback(self._uploaded)
         try:
-            bundle = await receive_bundle(context)
+            bundle = await asyncio.shield(self._uploading)
             if message_limit(bundle, self.settings) > self._limit:
                 raise InputError("its images are larger than this aggregator takes: start another one for it")
         except (BundleError, InputError, SettingsError) as error:
             raise CallRefused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
-        finally:
-            self._uploading = False
         self._gate.expectation |= of_a_device(bundle, self.settings)
         outcome = await self._driver.reload(bundle)
         if isinstance(outcome, effects.ReloadFailed):
             raise CallRefused(grpc.StatusCode.FAILED_PRECONDITION, outcome.reason)
         return wire.reloaded(outcome)
+
+    def _uploaded(self, uploading: asyncio.Task[Bundle]) -> None:
+        self._uploading = None
+        if not uploading.cancelled():
+            uploading.exception()  # whoever waits for it is told; maybe nobody does any more
 
     async def _status(self, _: bytes, context: Any) -> bytes:
         return self._driver.status(self._version)
@@ -228,8 +241,7 @@ class Aggregator:
 
 async def _first_hello(context: Any) -> events.DeviceFacts:
     try:
-        async with asyncio.timeout(HELLO_SECONDS):
-            first = await context.read()
+        first = await read_within(context, HELLO_SECONDS)
     except TimeoutError:
         raise CallRefused(grpc.StatusCode.DEADLINE_EXCEEDED, f"no Hello within {HELLO_SECONDS:g} s") from None
     if first is grpc.aio.EOF:

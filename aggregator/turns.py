@@ -1,6 +1,7 @@
 """Whose turn it is, when many want the same: nobody waits for others because somebody wants a lot."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -87,11 +88,11 @@ class Shares:
             await self._wait(key)
 
     def _has_room(self, key: Hashable) -> bool:
-        return self._held.get(key, 0) < self._share or self._alone()
+        return self._held.get(key, 0) < self._share or self._alone(key)
 
-    def _alone(self) -> bool:
+    def _alone(self, key: Hashable) -> bool:
         self._forget()
-        return len(self._seen) <= 1
+        return all(len(known) == (key in known) for known in (self._seen, self._held, self._waiting))
 
     def _forget(self) -> None:
         long_ago = self._clock() - REMEMBERED_SECONDS
@@ -106,6 +107,11 @@ class Shares:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it had its turn, and will not take it
                 self.give_back(key)
+            elif waiting := self._waiting.get(key):
+                with contextlib.suppress(ValueError):
+                    waiting.remove(turn)
+                if not waiting:
+                    del self._waiting[key]
             raise
 
     def give_back(self, key: Hashable) -> None:

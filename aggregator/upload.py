@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from aggregator import wire
+from aggregator.receive import read_within
 from bundle import Bundle, BundleError
 from bundle.manifest import Manifest, read_manifest_json
 from protos import nonn_pb2
@@ -78,12 +79,11 @@ def _manifest(document: bytes) -> Manifest:
 async def receive_bundle(context: Any) -> Bundle:
     """All messages of a Reload call -> the verified bundle. Raises BundleError, InputError."""
     upload = Upload()
-    end = asyncio.get_running_loop().time() + LONGEST_UPLOAD
+    clock = asyncio.get_running_loop().time
+    end = clock() + LONGEST_UPLOAD
     try:
         while True:
-            async with asyncio.timeout(SILENCE) as waiting:
-                waiting.reschedule(min(waiting.when() or end, end))
-                message = await context.read()
+            message = await read_within(context, min(SILENCE, max(end - clock(), 0.0)))
             if message is grpc.aio.EOF:
                 return await asyncio.to_thread(upload.bundle)
             upload.take(wire.parse(nonn_pb2.ReloadRequest, message))

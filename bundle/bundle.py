@@ -17,8 +17,9 @@ from bundle.subsets import LossSummary, accuracy_by_lost, subset_mask
 
 # Each further attempt needs a replacement that fell into the one before.
 LOAD_ATTEMPTS: Final = 100
-# Bytes of an .npz file's headers, and of a self-test's arrays, at the most.
+# Bytes at the most: of an .npz file's headers, and of the arrays for merging and of a self-test.
 HEADERS: Final = 1 << 16
+LARGEST_MERGE: Final = 1 << 30
 LARGEST_SELF_TEST: Final = 1 << 28
 
 
@@ -146,7 +147,7 @@ def unpack_merge(manifest: Manifest, data: bytes) -> tuple[Merger, NDArray[np.fl
     students, classes = len(manifest.students), manifest.classes
     size = students * classes
     largest = 4 * (classes + size + 2**students + size * (size + 1) // 2) + HEADERS
-    arrays = unpack(data, largest)
+    arrays = unpack(data, min(largest, LARGEST_MERGE))
     _only(arrays, {"bias", "means", "accuracy", "covariance"})
     merger = Merger(
         manifest.student_parts,

@@ -57,3 +57,25 @@ def test_a_bundle_that_is_being_loaded_has_that_much_more_time() -> None:
     for link in links:
         cluster.load(link, new.bundle_id)
     assert cluster.core.model.bundle_id == new.bundle_id
+
+
+def test_one_pause_after_another_does_not_hide_a_device_that_is_dead() -> None:
+    cluster = Cluster()
+    links = cluster.serve(6)
+    silent, *others = links
+    for _ in range(12):
+        pause(cluster, 0.5)
+        for link in others:
+            cluster.do(events.Pong(link))
+        cluster.wait(0.02)
+    assert cluster.state(silent) is State.SUSPECT
+    assert {cluster.state(link) for link in others} == {State.SERVING}
+
+
+def test_devices_that_joined_meanwhile_get_their_share() -> None:
+    cluster = Cluster()
+    first = cluster.join()
+    pause(cluster, 5.0)
+    links = [first, *(cluster.join() for _ in range(5))]
+    cluster.wait(cluster.settings.settle, answering=links)
+    assert [len(cluster.assigned[link]) for link in links] == [1] * 6

@@ -285,3 +285,15 @@ def test_what_a_device_had_loaded_before_it_was_told_to_drop_it_does_not_count()
     for student in students:
         cluster.do(events.Ready(slow, NEW.bundle_id, student, True, assignment=latest))
     assert cluster.core.model.bundle_id == NEW.bundle_id
+
+
+def test_a_bundle_that_no_device_held_can_be_loaded_again() -> None:
+    cluster = Cluster()
+    cluster.do(events.Reload(NEW))
+    cluster.wait(1.0)
+    assert isinstance(outcome(cluster), Reloaded)
+    assert cluster.core.bundle_ids == {NEW.bundle_id}
+    cluster.log.clear()
+    cluster.do(events.Reload(cluster.model))
+    cluster.wait(1.0)
+    assert outcome(cluster) == Reloaded(OLD, NEW.bundle_id, 0)

@@ -124,3 +124,26 @@ def test_a_turn_that_comes_too_late_goes_to_the_next() -> None:
         assert (shares._held, shares._waiting) == ({}, {})
 
     run(test())
+
+
+def test_who_waits_is_about_however_long_ago_it_came() -> None:
+    async def test() -> None:
+        now = 0.0
+        shares = Shares(1, clock=lambda: now)
+        greedy = [Holder(shares.of("greedy")) for _ in range(2)]
+        await settle()
+        other = [Holder(shares.of("other")) for _ in range(3)]
+        await settle()
+        now = 10 * REMEMBERED_SECONDS
+        await greedy[0].end()
+        await settle()
+        assert holding(greedy[1:]) == 1
+        await other[0].end()
+        await settle()
+        assert holding(other[1:]) == 1, "the other one still holds what it has"
+        for holder in [greedy[1], *other[1:]]:
+            await holder.cancel()
+        assert not shares._held
+        assert not shares._waiting
+
+    run(test())
