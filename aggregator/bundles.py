@@ -58,6 +58,11 @@ class Bundles:
         self._changed[device.link] = device  # even if it gets nothing: it may hold what it had before
         for hosting in self._active():
             hosting.join(now, device)
+        least = min(student.memory_bytes for student in self.served.model.students)
+        if 0 < device.facts.memory_bytes < least:
+            offered = device.facts.memory_bytes / 1e6
+            problem = f"a student needs {least / 1e6:.0f} MB or more, and it offers {offered:.0f} MB"
+            self._emit(Note(f"{device.name} has no room for any student: {problem}", warning=True))
 
     def lose(self, now: float, device: Device) -> None:
         for hosting in self._active():
@@ -206,11 +211,12 @@ class Bundles:
         if (model.bundle_id, served) == self._reported:
             return
         everyone = len(model.students)
-        was_whole = len(self._reported[1]) == everyone
+        before = len(self._reported[1])
         self._reported = (model.bundle_id, served)
-        if (len(served) == everyone) != was_whole:
-            state = "degraded" if was_whole else "ready"
-            self._emit(Note(f"{state}: {len(served)} of {everyone} students are served"))
+        if len(served) == everyone > before:
+            self._emit(Note(f"ready: {everyone} of {everyone} students are served"))
+        elif len(served) < before:
+            self._emit(Note(f"degraded: {len(served)} of {everyone} students are served", warning=True))
         if served and model.merger.fill == "ridge":
             self._emit(Prepare(model.bundle_id, tuple(sorted(served))))
 
