@@ -127,15 +127,14 @@ class Exchange:
         metadata = dict(error.trailing_metadata() or ())
         if REFUSED_KEY not in metadata:
             if code is grpc.StatusCode.DEADLINE_EXCEEDED and ask.method == "Reload":
-                problem = (
-                    f"no outcome within {deadline:g} s: either not all of the bundle had been sent, and "
-                    "nothing changes, or devices are still loading it, which `nonn status` shows; allow more time"
+                return RequestRefused(
+                    f"no outcome within {deadline:g} s: either not all of the bundle had been sent, and nothing "
+                    "changes, or devices are still loading it, as `nonn status` shows; allow more time",
+                    code=code.name,
                 )
-                return RequestRefused(problem, code=code.name)
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                return ClusterUnreachable(
-                    f"the aggregator at {self.address} said nothing for {deadline:g} s: allow more time, or see whether it runs"
-                )
+                silence = f"the aggregator at {self.address} said nothing for {deadline:g} s"
+                return ClusterUnreachable(f"{silence}: allow more time, or see whether it runs")
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
                 return self._unreachable(details.rpartition(": ")[2])
             if code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # gRPC's own: the message was too long
