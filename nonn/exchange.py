@@ -129,7 +129,7 @@ class Exchange:
             if code is grpc.StatusCode.DEADLINE_EXCEEDED and ask.method == "Reload":
                 return RequestRefused(
                     f"no outcome within {deadline:g} s: either not all of the bundle had been sent, and "
-                    "nothing changes, or devices are still loading it, as `nonn status` shows; allow more time",
+                    "nothing changes, or devices still load it, as `nonn status` shows; allow more time",
                     code=code.name,
                 )
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:
