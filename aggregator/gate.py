@@ -1,6 +1,7 @@
 """What every call passes before it is served: who is it, may it, and is it not too much?"""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +15,6 @@ from aggregator.events import DeviceFacts
 from aggregator.guard import Bucket, Call, Guard, Limit
 from aggregator.link import Link
 from aggregator.peers import Peer, Peers
-from aggregator.receive import read_within
 from aggregator.refusal import CallRefused, refuse
 from aggregator.turns import Shares, Turns
 from protos.certificate import Role
@@ -34,7 +34,7 @@ ROLES: Final[Mapping[Call, frozenset[Role]]] = {
     Call.OPERATION: frozenset({Role.OPERATOR}),
 }
 LOOK_SECONDS: Final = 1.0  # between looks at the list of certificates
-RECEIVE_SECONDS: Final = 10.0  # for one request's bytes, once it is their turn
+RECEIVE_LOOKS: Final = 10  # while one request's bytes come in, once it is their turn
 RECEIVE_BYTES: Final = 128 * 2**20  # of requests that are being received; a quarter of it for one peer
 FEWEST_REQUESTS: Final = 16  # that one client may have under way, however short the queue is
 RETRY_SECONDS: Final = 0.1  # what a client that has too much under way is told
@@ -75,6 +75,8 @@ class Gate:
         self._links: dict[Link, Peer] = {}
         turns = max(RECEIVE_BYTES // largest_request, 4)
         self._turns = Turns(turns, turns // 4)
+        self._receiving: dict[Any, int] = {}  # by context: looks so far
+        self._giving_up: set[asyncio.Task[None]] = set()
         self._shares = shares
         now = time.monotonic()
         self._refusals = Bucket(now, FREE_REFUSALS, FREE_REFUSAL_RATE)
@@ -132,17 +134,25 @@ class Gate:
 
     async def _receive(self, peer: Peer, context: Any) -> bytes:
         async with self._turns.of(peer.key):
+            # `watch` ends a read that takes too long: a timeout for each would cost several times more.
+            self._receiving[context] = 0
             try:
-                data = await read_within(context, RECEIVE_SECONDS)
-            except TimeoutError:
-                raise CallRefused(
-                    grpc.StatusCode.DEADLINE_EXCEEDED,
-                    f"the request was not there within {RECEIVE_SECONDS:g} s",
-                ) from None
+                data = await context.read()
+            finally:
+                del self._receiving[context]
         if data is grpc.aio.EOF:
             raise CallRefused(grpc.StatusCode.INVALID_ARGUMENT, "there is no request in this call")
         request: bytes = data
         return request
+
+    def _give_up_slow_requests(self) -> None:
+        """Looks are counted, not seconds: while this process is held up, nobody gets nearer to the end."""
+        for context in self._receiving:
+            self._receiving[context] += 1
+            if self._receiving[context] == RECEIVE_LOOKS:
+                task = asyncio.create_task(_give_up(context))
+                self._giving_up.add(task)
+                task.add_done_callback(self._giving_up.discard)
 
     async def _stall(self) -> None:
         """HTTP/2 bounds the streams of a connection: so this bounds the rate at which the refused return."""
@@ -202,9 +212,17 @@ class Gate:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self._peers.refresh()
+            self._give_up_slow_requests()
             for link, peer in self._links.items():
                 if not self._peers.listed(peer):
                     link.close(
                         grpc.StatusCode.UNAUTHENTICATED,
                         "its certificate has been revoked, replaced, or is over",
                     )
+
+
+async def _give_up(context: Any) -> None:
+    """The status ends the read that is under way, and with it the call's handler."""
+    problem = f"the request was not there within {RECEIVE_LOOKS * LOOK_SECONDS:g} s"
+    with contextlib.suppress(grpc.aio.AbortError, grpc.aio.UsageError, asyncio.InvalidStateError):
+        await refuse(context, CallRefused(grpc.StatusCode.DEADLINE_EXCEEDED, problem))

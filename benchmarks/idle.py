@@ -42,17 +42,18 @@ def measure(bundle: Bundle, rounds: int, repeats: int) -> dict[str, Any]:
     image = np.random.default_rng(0).integers(0, 256, (1, *bundle.manifest.input.shape), np.uint8)
     runner = bare.SideBySide(bundle)
     found: dict[str, list[float]] = {"bare": [], "cluster": [], "fan_out": []}
-    with (
-        common.Children() as children,
-        LocalCluster(bundle.path, DEVICES) as cluster,
-        Client(cluster.address) as client,
-    ):
+    with common.Children() as children:
         side = start_bare(children, DEVICES, bundle, OLDER_ENGINE)
-        fan_out = children.enter_context(grpc.insecure_channel(side.address)).unary_unary(side.method)
-        for _ in range(rounds):
-            found["fan_out"].append(p50(lambda: fan_out(side.request, timeout=10), repeats))
-            found["bare"].append(p50(lambda: runner(image), repeats))
-            found["cluster"].append(p50(lambda: client.predict(image, deadline=10, strict=True), repeats))
+        with (
+            LocalCluster(bundle.path, DEVICES) as cluster,
+            Client(cluster.address) as client,
+            grpc.insecure_channel(side.address) as channel,
+        ):
+            fan_out = channel.unary_unary(side.method)
+            for _ in range(rounds):
+                found["fan_out"].append(p50(lambda: fan_out(side.request, timeout=10), repeats))
+                found["bare"].append(p50(lambda: runner(image), repeats))
+                found["cluster"].append(p50(lambda: client.predict(image, deadline=10, strict=True), repeats))
     added = [ours - base for ours, base in zip(found["cluster"], found["bare"], strict=True)]
     return {
         "added_ms": common.spread(added),

@@ -215,7 +215,8 @@ def test_a_client_with_too_much_under_way_is_told_when_to_come_back(bundle: Bund
 
 
 def test_a_request_has_to_arrive(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "RECEIVE_SECONDS", 0.1)
+    monkeypatch.setattr(gate, "RECEIVE_LOOKS", 2)
+    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.1)
 
     async def test() -> None:
         async with serving(bundle) as cluster:
