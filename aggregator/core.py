@@ -177,8 +177,11 @@ class Core:
 
     def _ready(self, now: float, device: Device, event: events.Ready) -> None:
         hosting = self._bundles.find(event.bundle_id)
-        unwanted = hosting is None or event.student not in hosting.places[device.link].assigned
-        if hosting is None or unwanted or device.overtaken(event):
+        if (
+            hosting is None
+            or event.student not in hosting.places[device.link].assigned
+            or device.overtaken(event)
+        ):
             # Not counted: the device may have loaded it before it heard that it is not to serve it.
             return
         if event.speed:

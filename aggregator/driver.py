@@ -195,10 +195,7 @@ class Driver:
 
     def _beat(self) -> None:
         self._next_beat = self._loop.call_later(BEAT, self._beat)
-        if time.monotonic() - self._last_beat - BEAT > HELD_UP:
-            self.feed(events.Tick())
-        else:
-            self._last_beat = time.monotonic()
+        self.feed(events.Tick())
 
     def _tick(self) -> None:
         self._timer, self._timer_due = None, math.inf

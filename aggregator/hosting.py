@@ -51,10 +51,6 @@ class Hosting:
         self._first_join: float | None = None
         self._last_join = 0.0
 
-    @property
-    def whole(self) -> bool:
-        return len(self.served()) == len(self.model.students)
-
     def served(self) -> frozenset[int]:
         """Students that some living device serves."""
         return frozenset().union(*(place.ready for place in self.places.values() if place.serving))

@@ -26,7 +26,7 @@ def fanout(found: Figures) -> list[str]:
     lines.append("")
     for name, line in found["growth"].items():
         growth = f"{line['fixed_ms']:.2f} ms + {line['each_ms']:.3f} ms a device"
-        side, in_flight = name.removeprefix("in_flight_")[2:], name.removeprefix("in_flight_")[0]
+        in_flight, side = name.removeprefix("in_flight_").split("_")
         lines.append(
             f"- {side}, {in_flight} in flight: {growth}; "
             f"no point is farther than {100 * line['worst']:.0f} % from that line"

@@ -74,7 +74,7 @@ def _check_device(ledger: Ledger, now: float, work: SendWork, peer: Peer, *, alo
         raise Broken(Invariant.WINDOW, problem, link=peer.link)
     if peer.state is State.STALLED:
         if alone:
-            if _somebody_serves(ledger):
+            if _serving(ledger):
                 problem = f"work {work.work} goes to stalled devices alone, though others serve"
                 raise Broken(Invariant.LOST, problem, link=peer.link)
             return
@@ -87,17 +87,16 @@ def _check_device(ledger: Ledger, now: float, work: SendWork, peer: Peer, *, alo
         raise Broken(Invariant.LOST, problem, link=peer.link)
 
 
-def _somebody_serves(ledger: Ledger) -> bool:
+def _serving(ledger: Ledger) -> list[Peer]:
     bundle_id = ledger.served.bundle_id
-    return any(peer.healthy and peer.serves(bundle_id) for peer in ledger.peers.values())
+    return [peer for peer in ledger.peers.values() if peer.healthy and peer.serves(bundle_id)]
 
 
 def check_queue(ledger: Ledger, now: float) -> None:
     """Nothing waits where nobody is busy."""
     if not ledger.queue:
         return
-    bundle_id = ledger.served.bundle_id
-    serving = [peer for peer in ledger.peers.values() if peer.healthy and peer.serves(bundle_id)]
+    serving = _serving(ledger)
     busy = any(now < work.expires for peer in serving for work in peer.works.values())
     if serving and not busy:
         number = next(iter(ledger.queue))
