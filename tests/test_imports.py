@@ -31,7 +31,7 @@ OTHERS = {
     "aggregator": {"google", "grpc", "numpy", "uvloop"},
     "bundle": {"numpy"},
     "device_node": {"google", "grpc", "numpy", "onnxruntime", "uvloop"},
-    "fault_lab": {"google", "grpc", "numpy"},
+    "fault_lab": {"google", "grpc", "jinja2", "matplotlib", "numpy", "pydantic", "rich"},
     "partitioner": {"matplotlib", "networkx", "numpy", "scipy"},
     "protos": {"google", "grpc", "grpc_tools", "numpy"},
 }

@@ -1,0 +1,1 @@
+"""A scenario on a real ground: load, faults, and every outcome checked."""

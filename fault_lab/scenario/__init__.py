@@ -1,0 +1,26 @@
+"""A failure scenario: one TOML file that says which cluster, which load, and which faults when.
+
+>>> from fault_lab.scenario import library
+>>> library()["half_lost"].summary
+'Half of the cluster loses power at once: each request is still answered, as well as foretold.'
+"""
+
+from fault_lab.scenario.faults import FAULTS, Fault, Group
+from fault_lab.scenario.load import find_scenario, library, load_scenario
+from fault_lab.scenario.model import Cluster, Load, Scenario
+from fault_lab.scenario.plan import AGGREGATOR, Injection, make_plan
+
+__all__ = [
+    "AGGREGATOR",
+    "FAULTS",
+    "Cluster",
+    "Fault",
+    "Group",
+    "Injection",
+    "Load",
+    "Scenario",
+    "find_scenario",
+    "library",
+    "load_scenario",
+    "make_plan",
+]
