@@ -26,6 +26,7 @@ COMMANDS = (
     "predict",
     "status",
     "reload",
+    "cluster",
     "faults",
     "certs",
 )
