@@ -67,7 +67,7 @@ def main() -> None:
     for words in processes():
         if words[:2] == LINKS:
             return check_links(words)
-        command = words[3:] if words[:2] == MISCHIEF else words[1:]
+        command = ["device", *words[3:]] if words[:2] == MISCHIEF else words[1:]
         if command[:1] == ["device"]:
             return check_device(build_parser(["device"]).parse_args(command))
         if command[:1] == ["aggregator"]:

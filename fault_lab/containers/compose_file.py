@@ -9,7 +9,8 @@ from typing import Final
 from fault_lab.containers import services
 from fault_lab.containers.boards import BOARDS, Group
 from fault_lab.containers.document import Value, block, comment, literal
-from fault_lab.proxy import LINKS
+from fault_lab.control_file import to_document
+from fault_lab.proxy import LINKS, LinkState
 
 CONTROL: Final = "/tmp/links.json"
 
@@ -69,7 +70,8 @@ def _aggregator(cluster: BoardCluster) -> str:
 
 def _links(boards: Sequence[str], name: str) -> str:
     """The control file is written by the container itself, so that the compose file is all there is."""
-    ways = [f"{json.dumps(board)}: {json.dumps(link_document(name))}" for board in boards]
+    state = json.dumps(to_document(LinkState(LINKS[name].toxics, LINKS[name].toxics)))
+    ways = [f"{json.dumps(board)}: {state}" for board in boards]
     written = "{" + ",\n ".join(ways) + "}"
     listen = " \\\n  --listen ".join(shlex.join(services.link_command(boards, CONTROL)).split(" --listen "))
     script = f"cat > {CONTROL} <<END\n{written}\nEND\nexec {listen}\n"
@@ -99,10 +101,3 @@ def _group(group: Group, dial: str) -> str:
         f"One of its {board.cores} cores computes, as much as {board.share:g} of an x86 core.",
     ]
     return comment(*why, indent=2) + block({group.board: entries}, 2)
-
-
-def link_document(name: str) -> dict[str, object]:
-    """Of a link as the proxy's control file has it."""
-    toxics = LINKS[name].toxics
-    way = {"latency": toxics.latency, "jitter": toxics.jitter, "bandwidth": toxics.bandwidth}
-    return {"upstream": way, "downstream": way}
