@@ -184,11 +184,15 @@ def test_it_is_a_ground_that_does_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_honest_cluster_has_neither_proxy_nor_mischief(tmp_path: Path) -> None:
+def test_an_honest_cluster_has_neither_proxy_nor_mischief(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     scenario = make_scenario(a_fault("kill"), devices=2, memory_mb=500)
-    with Processes(scenario, DIGITS, folder=tmp_path, seed=1) as ground:
+    with Processes(scenario, DIGITS, folder=Path("run"), seed=1) as ground:
         until(Seen(ground, tmp_path).is_whole)
-    assert {path.name for path in tmp_path.glob("*.log")} == {
+    assert list((tmp_path / "run/state/nonn/devices/device-0/students").iterdir())
+    assert {path.name for path in tmp_path.glob("run/*.log")} == {
         "aggregator.log",
         "device-0.log",
         "device-1.log",
