@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from device_node.hosting import Hosting
 from device_node.students import Student
 from device_node.worker import Send, Worker
-from fault_lab.control_file import ControlFile
+from fault_lab.control_file import LOOK_SECONDS, ControlFile
 from fault_lab.mischief.control import Mischief
 from protos import nonn_pb2, tensors
 
@@ -21,18 +21,31 @@ SPREAD: Final = 30.0
 
 
 class SlowStudent(Student):
-    """In its self-test as well, as a slow processor would be."""
+    """In its self-test as well, as a slow processor would be.
+
+    It knows at any time how slow it is, so that a long computation is not done where pings are answered: else
+    a slow device would be a deaf one, which is another fault.
+    """
 
     def __init__(self, control: ControlFile[Mischief], model: bytes, threads: int) -> None:
-        super().__init__(model, threads)
         self._control = control
+        super().__init__(model, threads)
+
+    @property
+    def image_seconds(self) -> float:
+        return self._unslowed * self._control.current().slow
+
+    @image_seconds.setter
+    def image_seconds(self, seconds: float) -> None:
+        self._unslowed = seconds / self._control.current().slow
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         started = time.perf_counter()
         logits = super()._run(images)
         factor = self._control.current().slow
-        if factor > 1:
-            time.sleep((factor - 1) * (time.perf_counter() - started))
+        due = started + factor * (time.perf_counter() - started)
+        while (left := due - time.perf_counter()) > 0 and self._control.current().slow == factor:
+            time.sleep(min(left, LOOK_SECONDS))
         return logits
 
 
