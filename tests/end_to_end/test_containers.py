@@ -1,4 +1,4 @@
-"""The containers, where a Docker engine with Compose and the base image is at hand; skipped elsewhere."""
+"""The containers of docker-compose.yml, on a real engine."""
 
 import os
 import subprocess
@@ -12,7 +12,6 @@ from bundle import Bundle
 from nonn import Client
 from nonn.cluster_status import ClusterStatus
 from nonn.errors import NonnError
-from tests.containers import needs_engine
 from tests.end_to_end.offline import Offline
 from tests.end_to_end.small_bundle import random_images
 
@@ -37,7 +36,7 @@ def docker(*arguments: str, seconds: float = 60, check: bool = True, **environme
     return result.stdout.strip()
 
 
-pytestmark = [pytest.mark.slow, needs_engine]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
