@@ -1,0 +1,135 @@
+"""What the kinds of `nonn faults` share: bundle, images, grounds, and a run from its file to its report."""
+
+import os
+import platform
+import signal
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bundle import Bundle
+    from fault_lab.scenario import Scenario
+    from student_builder.progress import Progress
+
+GROUNDS: Final = ("simulation", "processes", "compose")
+SAMPLE: Final = Path(__file__).parent.parent.parent / "samples" / "digits"
+MOST_IMAGES: Final = (
+    512  # that a run asks about: enough to tell accuracies apart, few enough to compute first
+)
+PACKAGES: Final = ("nonn", "grpcio", "onnxruntime", "numpy", "protobuf")
+
+
+@dataclass(frozen=True)
+class Images:
+    """images uint8 [N, H, W, C]; labels [N], or None for images without."""
+
+    images: "NDArray[np.uint8]"
+    labels: "NDArray[np.integer[Any]] | None"
+
+
+def find_bundle(scenario: "Scenario", given: Path | None) -> "Bundle":
+    """The one given, else the scenario's, else the digits sample. Raises UsageError, BundleError."""
+    from bundle import Bundle
+    from nonn.errors import UsageError
+
+    if given is not None:
+        return Bundle.load(given)
+    if scenario.cluster.bundle is not None:
+        return Bundle.load(scenario.base / scenario.cluster.bundle)
+    if not SAMPLE.is_dir():
+        raise UsageError("samples/digits is not there: name a bundle with --bundle DIR")
+    return Bundle.load(SAMPLE)
+
+
+def find_images(bundle: "Bundle", source: str | None, base: Path, seed: int) -> Images:
+    """Held-out images of a source, or of the bundle's own data; random ones without labels if there is none.
+
+    Raises DataError for a source that cannot be used.
+    """
+    import numpy as np
+
+    from student_builder.data import load_data
+
+    own = bundle.manifest.experiment.get("data")
+    known = own.get("source") if isinstance(own, dict) else None
+    source = source or (known if known == "digits" else None)
+    if source is None:
+        shape = (MOST_IMAGES, *bundle.manifest.input.shape)
+        return Images(np.random.default_rng(seed).integers(0, 256, shape, np.uint8), None)
+    data = load_data(source, base)
+    chosen = np.random.default_rng(seed).permutation(len(data.test_images))[:MOST_IMAGES]
+    return Images(data.test_images[chosen], data.test_labels[chosen])
+
+
+def shortcomings(scenario: "Scenario", ground: str) -> list[str]:
+    """What this ground cannot do of the scenario, a line each."""
+    if ground == "simulation":
+        from fault_lab.grounds import simulation
+
+        return simulation.shortcomings(scenario)
+    return ground_class(ground).shortcomings(scenario)
+
+
+def ground_class(name: str) -> "type[Any]":
+    if name == "compose":
+        from fault_lab.grounds.compose import Compose
+
+        return Compose
+    from fault_lab.grounds.processes import Processes
+
+    return Processes
+
+
+def check_same_bundle(known: dict[str, Any]) -> Path:
+    """Where the bundle of a run is. Raises UsageError when another lies there now."""
+    from bundle import Bundle
+    from nonn.errors import UsageError
+
+    path = Path(known["path"])
+    found = Bundle.load(path).manifest.id
+    if found != known["id"]:
+        raise UsageError(f"{path} is bundle {found[:12]} now, and the run was with {known['id'][:12]}")
+    return path
+
+
+def facts(scenario: "Scenario", bundle: "Bundle", command: str) -> dict[str, Any]:
+    """What a reader needs to do it again."""
+    return {
+        "command": command,
+        "base": str(scenario.base),
+        "bundle": {"id": bundle.manifest.id, "name": bundle.manifest.name, "path": str(bundle.path)},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "machine": {
+            "system": platform.platform(),
+            "architecture": platform.machine(),
+            "cores": len(os.sched_getaffinity(0)),
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def end_in_order() -> None:
+    """A `kill` from outside ends the cluster in order too, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def progress(steps: int) -> "Progress":
+    from student_builder.progress import RichProgress, Silent
+
+    return RichProgress() if sys.stderr.isatty() and steps > 1 else Silent()
