@@ -26,7 +26,7 @@ import uvloop
 from benchmarks import common, echo
 from benchmarks.fleet import Side, start_bare, start_ours
 from bundle import Bundle
-from nonn.cli import OLDER_ENGINE
+from protos.engine import OLDER_ENGINE
 
 FAN_OUTS = (1, 2, 4, 8, 16, 32, 64)
 CONCURRENCIES = (1, 4)

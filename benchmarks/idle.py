@@ -20,7 +20,7 @@ from benchmarks.fleet import start_bare
 from bundle import Bundle
 from fault_lab.local_cluster import LocalCluster
 from nonn import Client
-from nonn.cli import OLDER_ENGINE
+from protos.engine import OLDER_ENGINE
 
 DEVICES = 8
 WARM_UP = 10

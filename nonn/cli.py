@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
+from protos import engine
+
 COMMANDS = (
     "demo",
     "build",
@@ -30,9 +32,6 @@ COMMANDS = (
     "certs",
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
-
-# For GRPC_EXPERIMENTS.
-OLDER_ENGINE = "-event_engine_listener,-event_engine_client"
 
 # Which extra brings which importable package.
 _EXTRAS = {
@@ -95,11 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Used by the `nonn` script and `python -m nonn`."""
     # ONNX Runtime would report its use to its makers, and complain where it cannot.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    # gRPC's newer engine takes each message through two more threads than its older one, which it still has.
-    # For messages as small as ours that is a good part of the processor time: see benchmarks/README.md.
-    os.environ.setdefault("GRPC_EXPERIMENTS", OLDER_ENGINE)
-    # gRPC would write lines of its own about every handshake that fails; we say what is wrong in one.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    engine.configure()
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -1,0 +1,105 @@
+"""The parts of a device that can be told to do their work badly."""
+
+import asyncio
+import time
+from concurrent.futures import Executor
+from random import Random
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_node.hosting import Hosting
+from device_node.students import Student
+from device_node.worker import Send, Worker
+from fault_lab.control_file import ControlFile
+from fault_lab.mischief.control import Mischief
+from protos import nonn_pb2, tensors
+
+# Of made-up logits: large enough to outvote every honest student of the sample bundles.
+SPREAD: Final = 30.0
+
+
+class SlowStudent(Student):
+    """In its self-test as well, as a slow processor would be."""
+
+    def __init__(self, control: ControlFile[Mischief], model: bytes, threads: int) -> None:
+        super().__init__(model, threads)
+        self._control = control
+
+    def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        started = time.perf_counter()
+        logits = super()._run(images)
+        factor = self._control.current().slow
+        if factor > 1:
+            time.sleep((factor - 1) * (time.perf_counter() - started))
+        return logits
+
+
+class UnreliableWorker(Worker):
+    """Computes as it should, and sends something else, or at another time.
+
+    What is late is dropped with the connection, as all is that a worker has in hand.
+    """
+
+    def __init__(
+        self, control: ControlFile[Mischief], hosting: Hosting, executor: Executor, send: Send
+    ) -> None:
+        super().__init__(hosting, executor, self._answer)
+        self._control = control
+        self._really_send = send
+        self._random = Random()
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            for task in self._late:
+                task.cancel()
+
+    async def _answer(self, message: nonn_pb2.DeviceMessage) -> None:
+        answers = self._control.current().answers
+        if answers is not None and answers.type == "mute":
+            return
+        if answers is None or not message.HasField("partial") or self._random.random() >= answers.toxicity:
+            await self._really_send(message)
+        elif answers.type == "late":
+            task = asyncio.create_task(self._send_late(message, answers.delay))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        else:
+            for instead in falsify(answers.type, message):
+                await self._really_send(instead)
+
+    async def _send_late(self, message: nonn_pb2.DeviceMessage, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._really_send(message)
+
+
+def falsify(way: str, message: nonn_pb2.DeviceMessage) -> list[nonn_pb2.DeviceMessage]:
+    """What is sent in place of a partial answer."""
+    partial = message.partial
+    if way == "duplicate":
+        return [message, message]
+    if way == "refuse":
+        refusal = nonn_pb2.Refusal(
+            work_id=partial.work_id, student=partial.student, code=nonn_pb2.FAILED, reason="it refuses to"
+        )
+        return [nonn_pb2.DeviceMessage(refusal=refusal)]
+    instead = nonn_pb2.DeviceMessage()
+    instead.CopyFrom(message)
+    logits = tensors.decode(partial.logits, nonn_pb2.FLOAT32, 2)
+    instead.partial.logits.CopyFrom(tensors.encode(_spoil(way, logits)))
+    return [instead]
+
+
+def _spoil(way: str, logits: NDArray[np.float32]) -> NDArray[Any]:
+    match way:
+        case "corrupt":
+            return np.random.default_rng().normal(0.0, SPREAD, logits.shape).astype(np.float32)
+        case "nan":
+            return np.full_like(logits, np.nan)
+        case "wrong_shape":
+            return np.ascontiguousarray(logits[:, :-1])
+    raise ValueError(f"{way!r} is no way to answer wrongly")
