@@ -79,7 +79,7 @@ class SweepFailed(NonnError):
 
 
 class Sweep:
-    """Use once. The ground's scenario says heal_after "never": nobody takes over what a lost device served."""
+    """Use once. The ground's scenario says heal_after "never", so that nobody takes over what is lost."""
 
     def __init__(self, ground: Ground, truth: Truth, devices: int) -> None:
         self._ground = ground

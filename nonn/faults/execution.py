@@ -59,7 +59,7 @@ def execute(order: Order) -> Result:
             run = _simulate(scenario, bundle, seed, folder)
         else:
             run = _run_for_real(scenario, bundle, order.ground, seed, folder, quiet=order.quiet)
-        facts = laboratory.facts(scenario, bundle, _command(order, seed))
+        facts = laboratory.facts(scenario.base, bundle, _command(order, seed))
         run = dataclasses.replace(run, notes=(*missing, *run.notes), facts={**run.facts, **facts})
         summary = summarise(run)
         folder.finish(summary)

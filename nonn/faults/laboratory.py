@@ -36,15 +36,21 @@ class Images:
 def find_bundle(scenario: "Scenario", given: Path | None) -> "Bundle":
     """The one given, else the scenario's, else the digits sample. Raises UsageError, BundleError."""
     from bundle import Bundle
-    from nonn.errors import UsageError
 
     if given is not None:
         return Bundle.load(given)
     if scenario.cluster.bundle is not None:
         return Bundle.load(scenario.base / scenario.cluster.bundle)
+    return Bundle.load(sample())
+
+
+def sample() -> Path:
+    """The digits sample. Raises UsageError when this is no checkout."""
+    from nonn.errors import UsageError
+
     if not SAMPLE.is_dir():
         raise UsageError("samples/digits is not there: name a bundle with --bundle DIR")
-    return Bundle.load(SAMPLE)
+    return SAMPLE
 
 
 def find_images(bundle: "Bundle", source: str | None, base: Path, seed: int) -> Images:
@@ -98,11 +104,11 @@ def check_same_bundle(known: dict[str, Any]) -> Path:
     return path
 
 
-def facts(scenario: "Scenario", bundle: "Bundle", command: str) -> dict[str, Any]:
+def facts(base: Path, bundle: "Bundle", command: str) -> dict[str, Any]:
     """What a reader needs to do it again."""
     return {
         "command": command,
-        "base": str(scenario.base),
+        "base": str(base),
         "bundle": {"id": bundle.manifest.id, "name": bundle.manifest.name, "path": str(bundle.path)},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "machine": {

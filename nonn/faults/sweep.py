@@ -1,7 +1,12 @@
 """`nonn faults sweep`: every k of n devices lost, live, against the accuracies that the bundle foretells."""
 
 import argparse
+import asyncio
 import json
+import math
+import shlex
+import statistics
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +14,9 @@ from nonn.commands.arguments import positive_int
 from nonn.faults.run_scenario import seed
 
 if TYPE_CHECKING:
-    from bundle import Bundle
     from fault_lab.report.sweep import SweepCell
+
+    from bundle import Bundle
     from fault_lab.run.sweep import Found
 
 HELP = "measure a live cluster's accuracy with every k of its n devices lost"
@@ -46,9 +52,137 @@ def run(args: argparse.Namespace) -> int:
 
     laboratory.end_in_order()
     bundle = Bundle.load(args.bundle or laboratory.sample())
-    devices = args.devices or len(bundle.manifest.students)
-    if devices > len(bundle.manifest.students):
-        raise UsageError(f"--devices: the bundle has {len(bundle.manifest.students)} students")
+    students = len(bundle.manifest.students)
+    devices = args.devices or students
+    if devices > students:
+        raise UsageError(f"--devices: at most one for each of the bundle's {students} students")
     found, folder = _measure(args, bundle, devices)
     cells = _cells(found, devices)
-    return _tell(args, bundle, found, cells, folder)
+    _save(folder, bundle, found, cells, args)
+    if args.json:
+        print(json.dumps(_as_json(folder, bundle, found, cells, args)))
+    else:
+        _show(cells, folder)
+    return _check(found, folder)
+
+
+def _measure(args: argparse.Namespace, bundle: "Bundle", devices: int) -> "tuple[list[Found], Path]":
+    from fault_lab.run.folder import new_folder
+    from fault_lab.run.sweep import Sweep, choose
+    from fault_lab.run.truth import Truth
+    from fault_lab.scenario import Cluster, Load, Scenario
+    from nonn.errors import UsageError
+    from nonn.faults import laboratory
+
+    data = laboratory.find_images(bundle, args.data, Path(), args.seed)
+    if data.labels is None:
+        raise UsageError("the bundle brings no labelled images: name some with --data, such as npz:PATH")
+    truth = Truth(bundle, data.images, data.labels)
+    scenario = Scenario(
+        name="sweep",
+        base=Path.cwd(),
+        summary="every set of devices lost",
+        seconds=1.0,
+        cluster=Cluster(devices=devices, heal_after="never"),
+        load=Load(clients=1),
+    )
+    folder: Path = args.output or new_folder("sweep", args.ground, args.seed)
+    (folder / "logs").mkdir(parents=True)
+    sets = choose(devices, args.most, args.seed)
+    found: list[Found] = []
+    cluster = laboratory.ground_class(args.ground)(
+        scenario, bundle.path, folder=folder / "logs", seed=args.seed
+    )
+    with cluster, laboratory.progress(len(sets)).task("sets of lost devices", len(sets)) as task:
+
+        def measured(one: "Found") -> None:
+            found.append(one)
+            task.advance(note=f"{len(one.lost)} lost: {one.observed:.1%}")
+
+        asyncio.run(Sweep(cluster, truth, devices).run(sets, measured))
+    return found, folder
+
+
+def _cells(found: "list[Found]", devices: int) -> "list[SweepCell]":
+    from fault_lab.report.sweep import SweepCell
+
+    cells = []
+    for lost in range(devices):
+        these = [one for one in found if len(one.lost) == lost]
+        observed, expected = [one.observed for one in these], [one.expected for one in these]
+        cells.append(
+            SweepCell(
+                lost,
+                len(these),
+                math.comb(devices, lost),
+                these[0].images,
+                statistics.fmean(observed),
+                min(observed),
+                max(observed),
+                statistics.fmean(expected),
+                min(expected),
+                max(expected),
+            )
+        )
+    return cells
+
+
+def _as_json(
+    folder: Path,
+    bundle: "Bundle",
+    found: "list[Found]",
+    cells: "list[SweepCell]",
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    from fault_lab.report import sweep
+    from nonn.faults import laboratory
+
+    command = ["nonn", "faults", "sweep", "--bundle", str(bundle.path), "--on", args.ground]
+    command += ["--seed", str(args.seed), "--most", str(args.most)]
+    return {
+        "by_lost": sweep.to_dict(cells),
+        "sets": [asdict(one) for one in found],
+        "ground": args.ground,
+        "seed": args.seed,
+        "folder": str(folder),
+        **laboratory.facts(Path.cwd(), bundle, shlex.join(command)),
+    }
+
+
+def _save(
+    folder: Path,
+    bundle: "Bundle",
+    found: "list[Found]",
+    cells: "list[SweepCell]",
+    args: argparse.Namespace,
+) -> None:
+    from device_node.state import write_atomically
+    from fault_lab.report import sweep
+
+    result = _as_json(folder, bundle, found, cells, args)
+    write_atomically(folder / "sweep.json", json.dumps(result, indent=1).encode())
+    sweep.plot(cells, folder / "sweep.svg")
+
+
+def _show(cells: "list[SweepCell]", folder: Path) -> None:
+    from rich.console import Console
+
+    from fault_lab.report import sweep
+
+    Console(highlight=False).print(sweep.table(cells))
+    print(f"saved {folder}/sweep.json and {folder}/sweep.svg")
+
+
+def _check(found: "list[Found]", folder: Path) -> int:
+    """Raises InvariantViolated when the cluster's answers are not those of the offline merge."""
+    from nonn.errors import InvariantViolated
+
+    # ONNX Runtime rounds differently for other batch sizes, which may turn one close call.
+    wrong = [one for one in found if abs(one.observed - one.merged) * one.images > 1.5]
+    if wrong:
+        one = wrong[0]
+        raise InvariantViolated(
+            f"{len(wrong)} of {len(found)} sets were not answered as by the offline merge, the first with "
+            f"devices {list(one.lost)} lost: {one.observed:.1%} instead of {one.merged:.1%}; see {folder}"
+        )
+    return 0
