@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,10 +14,15 @@ from typing import Self
 
 import grpc
 
+from fault_lab.guardian import Guardian
 from fault_lab.processes import NodeProcess
 from protos import nonn_pb2, nonn_pb2_grpc
 
 Status = nonn_pb2.StatusResponse
+
+
+def _nonn_device(index: int) -> Sequence[str]:
+    return "nonn", "device"
 
 
 class LocalCluster:
@@ -29,7 +35,9 @@ class LocalCluster:
     Entering waits until every device serves and every student is served, for at most `start_seconds`; it
     raises ProcessEnded or TimeoutError when that does not come about. Device states and logs lie in `folder`:
     a temporary one unless given, which is removed at the end. `announce` is told how many more devices serve.
-    `aggregator_command` is run by `python -m`; it may do more than `nonn`, to be watched from outside.
+    Commands are run by `python -m`. `aggregator_command` may do more than `nonn`, to be watched from outside;
+    `device_command`, by index, may do more than `nonn device`. With `proxy_options`, devices dial
+    `fault_lab.proxy`, run with these options, each at an address of its own.
     """
 
     def __init__(
@@ -40,7 +48,9 @@ class LocalCluster:
         folder: Path | None = None,
         aggregator_command: Sequence[str] = ("nonn",),
         aggregator_options: Sequence[str] = (),
+        device_command: Callable[[int], Sequence[str]] = _nonn_device,
         device_options: Sequence[str] = (),
+        proxy_options: Sequence[str] | None = None,
         start_seconds: float = 60.0,
         announce: Callable[[int], None] = lambda more: None,
     ) -> None:
@@ -51,16 +61,26 @@ class LocalCluster:
         self.folder = Path(tempfile.mkdtemp(prefix="nonn-cluster-")) if folder is None else folder
         self._aggregator_command = tuple(aggregator_command)
         self._aggregator_options = tuple(aggregator_options)
+        self._device_command = device_command
         self._device_options = tuple(device_options)
+        self._proxy_options = proxy_options
         self._start_seconds = start_seconds
         self._announce = announce
         self._serving = 0
+        self._port: socket.socket | None = None
+        self._guardian: Guardian | None = None
         self._aggregator: NodeProcess | None = None
+        self._proxy: NodeProcess | None = None
+        self._dialled: list[str] = []
         self._devices: list[NodeProcess] = []
 
     def __enter__(self) -> Self:
         try:
+            self._guardian = Guardian(self.folder if self._own_folder else None)
+            self._port = _reserve_port()
+            self.address = "{}:{}".format(*self._port.getsockname())
             self._start_aggregator()
+            self._start_proxy()
             self._devices = [self._start_device(index) for index in range(self._count)]
             self.wait_until(self._complete, self._start_seconds, watched=self._devices)
         except BaseException:
@@ -84,6 +104,10 @@ class LocalCluster:
     @property
     def devices(self) -> tuple[NodeProcess, ...]:
         return tuple(self._devices)
+
+    def state_folder(self, index: int) -> Path:
+        """Where a device keeps who it is, and its students."""
+        return self.folder / "state" / "nonn" / "devices" / f"device-{index}"
 
     def kill(self, index: int) -> None:
         """SIGKILL one device; returns when the process is gone."""
@@ -138,16 +162,30 @@ class LocalCluster:
         arguments = ["aggregator", "--bundle", str(self.bundle), "--listen", self.address]
         command = [*self._aggregator_command, *arguments, *self._aggregator_options]
         self._aggregator = self._start("aggregator", command)
-        self.address = self._aggregator.wait_for_line("listening on ", self._start_seconds)
+        self._aggregator.wait_for_line("listening on ", self._start_seconds)
+
+    def _start_proxy(self) -> None:
+        if self._proxy_options is None:
+            self._dialled = [self.address] * self._count
+            return
+        names = [f"device-{index}" for index in range(self._count)]
+        listen = [word for name in names for word in ("--listen", f"{name}=127.0.0.1:0")]
+        command = ["fault_lab.proxy", "--upstream", self.address, *listen, *self._proxy_options]
+        self._proxy = self._start("proxy", command)
+        self._proxy.wait_for_line("ready", self._start_seconds)
+        self._dialled = [self._proxy.wait_for_line(f"listening on {name}=", 0.1) for name in names]
 
     def _start_device(self, index: int) -> NodeProcess:
         name = f"device-{index}"
-        command = ["nonn", "device", "--aggregator", self.address, "--name", name]
-        return self._start(name, [*command, *self._device_options])
+        arguments = ["--aggregator", self._dialled[index], "--name", name, *self._device_options]
+        return self._start(name, [*self._device_command(index), *arguments])
 
     def _start(self, name: str, command: Sequence[str]) -> NodeProcess:
         environment = {"XDG_STATE_HOME": str(self.folder / "state")}
-        return NodeProcess(name, command, self.folder / f"{name}.log", environment)
+        process = NodeProcess(name, command, self.folder / f"{name}.log", environment)
+        if self._guardian is not None:
+            self._guardian.watch(process.pid)
+        return process
 
     def _complete(self, status: Status) -> bool:
         serving = sum(device.state == nonn_pb2.SERVING for device in status.devices)
@@ -157,7 +195,19 @@ class LocalCluster:
 
     def close(self) -> None:
         """End every process, kindly first; safe to call again."""
-        processes = [*self._devices, *([self._aggregator] if self._aggregator else [])]
+        try:
+            self._end_processes()
+        finally:
+            if self._guardian is not None:
+                self._guardian.dismiss()
+            if self._port is not None:
+                self._port.close()
+        if self._own_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end_processes(self) -> None:
+        others = [process for process in (self._aggregator, self._proxy) if process is not None]
+        processes = [*self._devices, *others]
         for process in processes:
             if process.returncode is None:
                 process.send(signal.SIGTERM)
@@ -168,5 +218,15 @@ class LocalCluster:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
-        if self._own_folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _reserve_port() -> socket.socket:
+    """A port of this machine that nobody else gets while the aggregator is not there.
+
+    Else a device that dials while it is away may be given that very port for its own end, and be connected to
+    itself. A socket that does not listen leaves the port free for one that does.
+    """
+    port = socket.socket()
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    port.bind(("127.0.0.1", 0))
+    return port

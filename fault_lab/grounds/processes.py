@@ -1,0 +1,150 @@
+"""Scenarios on real processes of this machine: signals, a proxy for each link, devices that do as told."""
+
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from fault_lab import control_file
+from fault_lab.grounds.controls import OF_LINKS, Controls, needs_mischief, needs_proxy
+from fault_lab.local_cluster import LocalCluster
+from fault_lab.scenario import AGGREGATOR, Injection, Scenario
+from fault_lab.scenario.faults import (
+    AggregatorPause,
+    AggregatorRestart,
+    DamagedCache,
+    Kill,
+    Pause,
+    Restart,
+)
+
+START_SECONDS: Final = 180.0  # for a cluster of slow links
+LAST_BYTES: Final = 2000
+
+
+class Processes:
+    """A ground: `LocalCluster`, to which the faults of a scenario can be done.
+
+    Logs, device states and control files lie in `folder`, and stay there.
+    """
+
+    name = "processes"
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        bundle: Path,
+        *,
+        folder: Path,
+        seed: int,
+        announce: Callable[[int], None] = lambda more: None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._controls = Controls(scenario.cluster)
+        self._mischievous = needs_mischief(scenario)
+        self._links = folder / "links.json"
+        proxy_options = ["--control", str(self._links), "--seed", str(seed)]
+        memory = scenario.cluster.memory_mb
+        self._cluster = LocalCluster(
+            bundle,
+            scenario.cluster.devices,
+            folder=folder,
+            aggregator_options=_aggregator_options(scenario),
+            device_command=self._device_command,
+            device_options=[] if memory is None else ["--memory", str(memory)],
+            proxy_options=proxy_options if needs_proxy(scenario) else None,
+            start_seconds=START_SECONDS,
+            announce=announce,
+        )
+
+    @classmethod
+    def shortcomings(cls, scenario: Scenario) -> list[str]:
+        """Nothing: every fault there is can be done to processes."""
+        return []
+
+    @property
+    def address(self) -> str:
+        return self._cluster.address
+
+    def __enter__(self) -> Self:
+        control_file.write(self._links, self._controls.proxy())
+        self._cluster.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cluster.close()
+
+    def begin(self, injection: Injection) -> None:
+        cluster, device = self._cluster, injection.device
+        match injection.fault:
+            case Kill():
+                cluster.kill(device)
+            case Restart():
+                cluster.restart(device)
+            case Pause():
+                cluster.pause(device)
+            case DamagedCache():
+                cluster.kill(device)
+                damage_cache(cluster.state_folder(device) / "students")
+                cluster.restart(device)
+            case AggregatorRestart():
+                cluster.aggregator.kill()
+            case AggregatorPause():
+                cluster.aggregator.send(signal.SIGSTOP)
+            case _:
+                self._controls.begin(injection)
+                self._tell(injection)
+
+    def end(self, injection: Injection) -> None:
+        match injection.fault:
+            case Kill():
+                self._cluster.restart(injection.device)
+            case Pause():
+                self._cluster.resume(injection.device)
+            case AggregatorRestart():
+                self._cluster.restart_aggregator()
+            case AggregatorPause():
+                self._cluster.aggregator.send(signal.SIGCONT)
+            case _:
+                self._controls.end(injection)
+                self._tell(injection)
+
+    def last_words(self, device: int) -> str:
+        name = "aggregator" if device == AGGREGATOR else f"device-{device}"
+        return (self._folder / f"{name}.log").read_bytes()[-LAST_BYTES:].decode(errors="replace")
+
+    def _tell(self, injection: Injection) -> None:
+        if injection.fault.group in OF_LINKS:
+            control_file.write(self._links, self._controls.proxy())
+        else:
+            device = injection.device
+            control_file.write(self._mischief_file(device), self._controls.mischief(device))
+
+    def _mischief_file(self, device: int) -> Path:
+        return self._folder / f"device-{device}.json"
+
+    def _device_command(self, device: int) -> Sequence[str]:
+        if not self._mischievous:
+            return "nonn", "device"
+        return "fault_lab.mischief", str(self._mischief_file(device))
+
+
+def damage_cache(students: Path) -> None:
+    """Every bit of a device's cached students is another one; no device may be using them."""
+    for path in students.glob("*.onnx"):
+        path.write_bytes(bytes(byte ^ 0xFF for byte in path.read_bytes()))
+
+
+def _aggregator_options(scenario: Scenario) -> list[str]:
+    cluster = scenario.cluster
+    options = {
+        "--heal-after": cluster.heal_after,
+        "--ping": cluster.ping,
+        "--queue": cluster.queue,
+        "--policy": scenario.load.policy,
+    }
+    return [word for name, value in options.items() for word in (name, str(value))]
