@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any, Final
 
 from fault_lab.grounds.ground import Ground
 from fault_lab.record import Ending, Fall, Outcome, Problem, Run, Sample
+from fault_lab.report.picture import Phase, Picture
+from fault_lab.run import picture
 from fault_lab.run.asking import Callers
 from fault_lab.run.judge import Judge, check_accuracy
 from fault_lab.run.observer import Observer
@@ -48,8 +51,11 @@ class Session:
         self.ground = ground
         self.truth = truth
         self.seed = seed
-        self.phase = "starting"
+        self.phase: Phase = "starting"
         self.outcomes: list[Outcome] = []
+        self.endings = Counter[Ending]()
+        self.degraded = 0
+        self.right = self.labelled = 0  # images
         self.problems: list[Problem] = []
         self.samples: list[Sample] = []
         self.events: list[_Event] = []
@@ -171,6 +177,11 @@ class Session:
 
     def _ended(self, outcome: Outcome, wrong: list[str]) -> None:
         self.outcomes.append(outcome)
+        self.endings[outcome.ending] += 1
+        self.degraded += bool(outcome.missing)
+        if outcome.right is not None:
+            self.right += outcome.right
+            self.labelled += outcome.images
         self._record(outcome)
         for line in wrong:
             invariant, _, what = line.partition(": ")
@@ -193,6 +204,10 @@ class Session:
         yield f"{outcome.sent + outcome.seconds:9.3f} s it is {what} {outcome.code}".rstrip()
 
     # ---- what came of it
+
+    def picture(self) -> Picture:
+        """At this moment."""
+        return picture.take(self)
 
     def result(self, notes: tuple[str, ...], facts: dict[str, Any]) -> Run:
         scenario, manifest = self.scenario, self.truth.bundle.manifest
@@ -222,9 +237,6 @@ class Session:
         for event in self.events:
             end = self.now if event.end is None else event.end
             yield Fall(event.injection.fault.type, event.injection.target, event.begin, end, event.recovered)
-
-    def count(self, ending: Ending) -> int:
-        return sum(outcome.ending is ending for outcome in self.outcomes)
 
 
 def timeline(plan: tuple[Injection, ...]) -> list[tuple[float, bool, Injection]]:

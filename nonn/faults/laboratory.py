@@ -1,9 +1,11 @@
 """What the kinds of `nonn faults` share: bundle, images, grounds, and a run from its file to its report."""
 
+import contextlib
 import os
 import platform
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bundle import Bundle
+    from fault_lab.run.session import Session
     from fault_lab.scenario import Scenario
     from student_builder.progress import Progress
 
@@ -139,3 +142,12 @@ def progress(steps: int) -> "Progress":
     from student_builder.progress import RichProgress, Silent
 
     return RichProgress() if sys.stderr.isatty() and steps > 1 else Silent()
+
+
+@contextlib.contextmanager
+def view(*, quiet: bool) -> "Iterator[Callable[[Session], None]]":
+    """What to call with a session again and again, so that whoever waits sees what happens."""
+    from fault_lab.report.live import open_view
+
+    with open_view(quiet=quiet) as shown:
+        yield lambda session: shown.show(session.picture())

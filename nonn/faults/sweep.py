@@ -14,9 +14,8 @@ from nonn.commands.arguments import positive_int
 from nonn.faults.run_scenario import seed
 
 if TYPE_CHECKING:
-    from fault_lab.report.sweep import SweepCell
-
     from bundle import Bundle
+    from fault_lab.report.sweep import SweepCell
     from fault_lab.run.sweep import Found
 
 HELP = "measure a live cluster's accuracy with every k of its n devices lost"
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if devices > students:
         raise UsageError(f"--devices: at most one for each of the bundle's {students} students")
     found, folder = _measure(args, bundle, devices)
-    cells = _cells(found, devices)
+    cells = _cells(found, bundle, devices)
     _save(folder, bundle, found, cells, args)
     if args.json:
         print(json.dumps(_as_json(folder, bundle, found, cells, args)))
@@ -103,25 +102,28 @@ def _measure(args: argparse.Namespace, bundle: "Bundle", devices: int) -> "tuple
     return found, folder
 
 
-def _cells(found: "list[Found]", devices: int) -> "list[SweepCell]":
+def _cells(found: "list[Found]", bundle: "Bundle", devices: int) -> "list[SweepCell]":
     from fault_lab.report.sweep import SweepCell
 
+    # With a student a device, to lose devices is to lose as many students.
+    foretold = bundle.by_lost() if devices == len(bundle.manifest.students) else ()
     cells = []
     for lost in range(devices):
         these = [one for one in found if len(one.lost) == lost]
         observed, expected = [one.observed for one in these], [one.expected for one in these]
+        known = next((row for row in foretold if row.lost == lost), None)
         cells.append(
             SweepCell(
                 lost,
                 len(these),
                 math.comb(devices, lost),
-                these[0].images,
+                sum(one.images for one in these),
                 statistics.fmean(observed),
                 min(observed),
                 max(observed),
-                statistics.fmean(expected),
-                min(expected),
-                max(expected),
+                known.mean if known else statistics.fmean(expected),
+                known.worst if known else min(expected),
+                known.best if known else max(expected),
             )
         )
     return cells
@@ -140,7 +142,7 @@ def _as_json(
     command = ["nonn", "faults", "sweep", "--bundle", str(bundle.path), "--on", args.ground]
     command += ["--seed", str(args.seed), "--most", str(args.most)]
     return {
-        "by_lost": sweep.to_dict(cells),
+        **sweep.to_dict(cells),
         "sets": [asdict(one) for one in found],
         "ground": args.ground,
         "seed": args.seed,
