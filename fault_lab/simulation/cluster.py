@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from aggregator import Core, Model, Settings, effects, events
 from aggregator.policy import ALL
-from fault_lab.invariants import Broken, History, Invariant, Watch
+from fault_lab.invariants import Broken, History, Invariant, Violation, Watch
 from fault_lab.invariants.placing import Coverage
 from fault_lab.invariants.watch import AnyCore
 from fault_lab.simulation.clock import Clock
@@ -58,7 +58,7 @@ class Cluster:
     def _new_watch(self) -> Watch:
         return Watch(self._core(self._model, self._settings), self.history)
 
-    def violation(self, broken: Broken) -> Exception:
+    def violation(self, broken: Broken) -> Violation:
         return self.watch.violation(self.clock.now, broken)
 
     def remark(self, text: str, device: Device | None = None) -> None:
