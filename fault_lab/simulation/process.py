@@ -11,13 +11,19 @@ Action = Callable[..., object]
 
 
 class Process:
-    """rate: seconds of its own clock in a second. What a life has begun ends with it."""
+    """rate: seconds of its own clock in a second. What a life has begun ends with it.
+
+    `later` waits for the clock, so that a jump of it rings early; `spend` is the time that something takes.
+    """
 
     def __init__(self, clock: Clock, rate: float) -> None:
         self.running = False
         self._clock = clock
         self._rate = rate
+        self._ahead = 0.0
         self._life = 0
+        self._timers: dict[int, tuple[float, int, Action, tuple[Any, ...]]] = {}
+        self._count = 0
         self._hung = False
         self._frozen: list[tuple[int, Action, tuple[Any, ...]]] = []
         self._stopped = self._resumed = -math.inf
@@ -25,7 +31,7 @@ class Process:
     @property
     def now(self) -> float:
         """By its own clock."""
-        return self._clock.now * self._rate
+        return self._clock.now * self._rate + self._ahead
 
     def start(self) -> None:
         self.running = True
@@ -34,10 +40,26 @@ class Process:
     def end(self) -> None:
         self.running = self._hung = False
         self._frozen.clear()
+        self._timers.clear()
 
     def later(self, seconds: float, action: Action, *arguments: Any) -> None:
         """By its own clock, and only if it lives until then."""
+        self._count += 1
+        self._timers[self._count] = (self.now + seconds, self._life, action, arguments)
+        self._clock.after(seconds / self._rate, self._ring, self._count)
+
+    def spend(self, seconds: float, action: Action, *arguments: Any) -> None:
+        """What takes so long is done then, whatever the clock shows, and only if it lives until then."""
         self._clock.after(seconds / self._rate, self._run, self._life, action, arguments)
+
+    def jump(self, seconds: float) -> None:
+        """Its clock goes forward at once. To the process that is as if it had been held up for so long."""
+        before = self.now
+        self._ahead += seconds
+        if not self._hung:
+            self._stopped, self._resumed = before, self.now
+        for number, (due, *_) in self._timers.items():
+            self._clock.after((due - self.now) / self._rate, self._ring, number)
 
     def do(self, action: Action, *arguments: Any) -> None:
         """Now, or when it is not stopped any more."""
@@ -64,6 +86,11 @@ class Process:
         """It has just been resumed, and reads what has piled up."""
         stalled = self._resumed - self._stopped >= STALL_SECONDS
         return stalled and self.now - self._resumed < BURST_SECONDS
+
+    def _ring(self, number: int) -> None:
+        """Once: after a jump there are two that would ring the same timer."""
+        if (timer := self._timers.pop(number, None)) is not None:
+            self._run(*timer[1:])
 
     def _run(self, life: int, action: Action, arguments: tuple[Any, ...]) -> None:
         if life == self._life and self.running:

@@ -27,6 +27,10 @@ class Store:
         self._assignment = 0  # number of the latest
         self._failures = dict(device.spec.failures)
 
+    def lose_files(self) -> None:
+        """They are damaged, which their digests tell: as good as none."""
+        self.cached = frozenset()
+
     def lose_memory(self) -> None:
         """The process has ended. Files remain."""
         self.serving.clear()
@@ -61,12 +65,14 @@ class Store:
                 self._serve(connection, pair)
                 continue
             self._making = pair
-            seconds = SELF_TEST
+            seconds, transfer = SELF_TEST, 0.0
             if pair not in self._loaded:
                 seconds += spec.load
                 if device.digest(pair) not in self.cached:
                     seconds += spec.fetch
-            device.process.later(seconds * device.slowness, self._made, connection, self._turn, pair)
+                    transfer = device.transfer(pair)
+            seconds = seconds * device.slowness + transfer
+            device.process.spend(seconds, self._made, connection, self._turn, pair)
 
     def _made(self, connection: "Connection", turn: int, pair: Pair) -> None:
         if turn != self._turn:

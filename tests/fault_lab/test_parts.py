@@ -167,7 +167,9 @@ def quiet(devices: int) -> Scenario:
 def test_without_faults_every_request_is_answered_by_all(devices: int) -> None:
     simulation = Simulation(quiet(devices))
     outcome = simulation.run()
-    answers = [found for found in simulation.front.outcomes.values() if isinstance(found, effects.Answer)]
+    answers = [
+        found for found in simulation.cluster.front.outcomes.values() if isinstance(found, effects.Answer)
+    ]
     assert outcome.count["refused"] == 1, "the one after the end"
     assert outcome.count["answered"] == len(answers) >= 7
     assert all(answer.missing == () for answer in answers)
@@ -175,8 +177,8 @@ def test_without_faults_every_request_is_answered_by_all(devices: int) -> None:
 
 def test_a_device_that_gives_its_aggregator_up_comes_back_under_another_link() -> None:
     simulation = Simulation(quiet(1))
-    simulation.clock.at(4.0, simulation.devices[0].down.close)
-    simulation.clock.at(9.5, simulation.devices[0].down.reopen)
+    simulation.cluster.clock.at(4.0, simulation.cluster.devices[0].down.close)
+    simulation.cluster.clock.at(9.5, simulation.cluster.devices[0].down.reopen)
     simulation.run()
     lines = list(simulation.history.lines())
     assert sum("> Joined(" in line for line in lines) == 2
