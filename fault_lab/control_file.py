@@ -22,6 +22,7 @@ def write(path: Path, document: object) -> None:
     """By one process only. Whoever looks finds the former document or this one, never a part of it."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(json.dumps(document), encoding="utf-8")
+    temporary.chmod(0o644)  # in a container another user reads it
     temporary.replace(path)
 
 

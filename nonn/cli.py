@@ -28,6 +28,7 @@ COMMANDS = (
     "predict",
     "status",
     "reload",
+    "cluster",
     "faults",
     "certs",
 )

@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from fault_lab import control_file
 from fault_lab.grounds.controls import OF_LINKS, Controls, needs_mischief, needs_proxy
+from fault_lab.grounds.options import aggregator_options
 from fault_lab.local_cluster import LocalCluster
 from fault_lab.scenario import AGGREGATOR, Injection, Scenario
 from fault_lab.scenario.faults import (
@@ -53,7 +54,7 @@ class Processes:
             bundle,
             scenario.cluster.devices,
             folder=folder,
-            aggregator_options=_aggregator_options(scenario),
+            aggregator_options=aggregator_options(scenario),
             device_command=self._device_command,
             device_options=[] if memory is None else ["--memory", str(memory)],
             proxy_options=proxy_options if every_fault or needs_proxy(scenario) else None,
@@ -139,14 +140,3 @@ def damage_cache(students: Path) -> None:
     """Every bit of a device's cached students is another one; no device may be using them."""
     for path in students.glob("*.onnx"):
         path.write_bytes(bytes(byte ^ 0xFF for byte in path.read_bytes()))
-
-
-def _aggregator_options(scenario: Scenario) -> list[str]:
-    cluster = scenario.cluster
-    options = {
-        "--heal-after": cluster.heal_after,
-        "--ping": cluster.ping,
-        "--queue": cluster.queue,
-        "--policy": scenario.load.policy,
-    }
-    return [word for name, value in options.items() for word in (name, str(value))]
