@@ -63,11 +63,11 @@ def draw_faults(axes: "Axes", faults: Sequence[Table], rows: Sequence[str], end:
     if not faults:
         say(axes, "no faults")
         return
-    places = _places(faults, rows)
+    at = places(faults, rows)
     for number, kind in enumerate(dict.fromkeys(str(fault["type"]) for fault in faults)):
-        mine = [(f, *place) for f, place in zip(faults, places, strict=True) if f["type"] == kind]
+        mine = [(f, *place) for f, place in zip(faults, at, strict=True) if f["type"] == kind]
         _draw_kind(axes, mine, kind, number, end)
-    _draw_recoveries(axes, faults, places)
+    _draw_recoveries(axes, faults, at)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     step = -(-len(rows) // _MOST_LABELS)
     axes.set_yticks(range(0, len(rows), step), [target[:20] for target in rows[::step]], fontsize=7.5)
@@ -76,7 +76,7 @@ def draw_faults(axes: "Axes", faults: Sequence[Table], rows: Sequence[str], end:
     legend(axes)
 
 
-def _places(faults: Sequence[Table], rows: Sequence[str]) -> list[tuple[float, float]]:
+def places(faults: Sequence[Table], rows: Sequence[str]) -> list[tuple[float, float]]:
     """Middle and height of each fault's bar: those of one target that overlap share its row."""
     busy: dict[str, list[float]] = {target: [] for target in rows}  # until when each lane is taken
     order = sorted(range(len(faults)), key=lambda index: faults[index]["begin"])
@@ -86,12 +86,12 @@ def _places(faults: Sequence[Table], rows: Sequence[str]) -> list[tuple[float, f
         free = [lane for lane, over in enumerate(ends) if over <= fault["begin"]]
         lane_of[index] = free[0] if free else len(ends)
         ends[lane_of[index] : lane_of[index] + 1] = [fault["end"]]
-    places = []
+    found = []
     for index, fault in enumerate(faults):
         target = str(fault["target"])
         height = 0.76 / len(busy[target])
-        places.append((rows.index(target) - 0.38 + height * (lane_of[index] + 0.5), height))
-    return places
+        found.append((rows.index(target) - 0.38 + height * (lane_of[index] + 0.5), height))
+    return found
 
 
 def _draw_kind(
@@ -121,8 +121,8 @@ def _draw_kind(
         axes.plot(begins, middles, "D", markersize=4, color=colour, label=label)
 
 
-def _draw_recoveries(axes: "Axes", faults: Sequence[Table], places: Sequence[tuple[float, float]]) -> None:
-    timed = [(f, middle) for f, (middle, _) in zip(faults, places, strict=True) if f["recovered"]]
+def _draw_recoveries(axes: "Axes", faults: Sequence[Table], at: Sequence[tuple[float, float]]) -> None:
+    timed = [(f, middle) for f, (middle, _) in zip(faults, at, strict=True) if f["recovered"]]
     if timed:
         rows = [middle for _, middle in timed]
         starts = [fault["end"] for fault, _ in timed]

@@ -18,7 +18,7 @@ RENEWAL: Final = 1 / 8  # seconds between two pictures, at the least
 
 def open_view(*, quiet: bool = False) -> "LiveView | Plain":
     """What suits standard error: pictures on a terminal that can renew them, else lines. quiet: nothing."""
-    able = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    able = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
     return LiveView() if able and not quiet else Plain(quiet=quiet)
 
 

@@ -40,7 +40,7 @@ def timeline(summary: dict[str, Any]) -> str:
         figure.savefig(file, format="svg", transparent=True, metadata=nobody)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]  # inside a page there is no XML declaration
-    label = f"Timeline of {summary['requests']} requests and {len(summary['faults'])} faults"
+    label = f"Timeline of {summary['requests']:d} requests and {len(summary['faults'])} faults"
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     return re.sub("|".join(COLOURS), lambda match: COLOURS[match[0]], svg)
 
