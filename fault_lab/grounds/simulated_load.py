@@ -118,10 +118,10 @@ class Callers:
             seconds,
             ending,
             self._load.images,
-            code,
-            answered,
-            missing,
-            expected_accuracy,
+            code=code,
+            answered=answered,
+            missing=missing,
+            expected_accuracy=expected_accuracy,
         )
         if self._load.clients is not None:
             wait = AGAIN if ending is Ending.UNREACHABLE else ROUND_TRIP

@@ -76,7 +76,7 @@ def _command(order: Order, seed: int) -> str:
 def _simulate(scenario: "Scenario", bundle: "Bundle", seed: int, folder: "RunFolder") -> "Run":
     from fault_lab.grounds.simulation import simulate
 
-    run = simulate(scenario, seed, bundle.manifest.student_parts)
+    run = simulate(scenario, seed, bundle)
     for outcome in run.outcomes:
         folder.record(outcome)
     return run

@@ -84,7 +84,7 @@ def _run_seeds(args: argparse.Namespace) -> int:
     total: dict[str, Any] = dict.fromkeys(verdict.COUNTS, 0)
     with laboratory.progress(len(args.seeds)).task("seeds", len(args.seeds)) as task:
         for number in args.seeds:
-            found = simulate(scenario, number, bundle.manifest.student_parts)
+            found = simulate(scenario, number, bundle)
             if found.problems:
                 break
             summary = summarise(found)
