@@ -58,7 +58,8 @@ class LocalCluster:
         self.address = "127.0.0.1:0"
         self._count = devices
         self._own_folder = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="nonn-cluster-")) if folder is None else folder
+        # Absolute, or else XDG_STATE_HOME would not count.
+        self.folder = Path(tempfile.mkdtemp(prefix="nonn-cluster-")) if folder is None else folder.absolute()
         self._aggregator_command = tuple(aggregator_command)
         self._aggregator_options = tuple(aggregator_options)
         self._device_command = device_command

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from device_node.hosting import Hosting
 from device_node.students import Student
 from device_node.worker import Send, Worker
-from fault_lab.control_file import ControlFile
+from fault_lab.control_file import LOOK_SECONDS, ControlFile
 from fault_lab.mischief.control import Mischief
 from protos import nonn_pb2, tensors
 
@@ -31,8 +31,9 @@ class SlowStudent(Student):
         started = time.perf_counter()
         logits = super()._run(images)
         factor = self._control.current().slow
-        if factor > 1:
-            time.sleep((factor - 1) * (time.perf_counter() - started))
+        due = started + factor * (time.perf_counter() - started)
+        while (left := due - time.perf_counter()) > 0 and self._control.current().slow == factor:
+            time.sleep(min(left, LOOK_SECONDS))
         return logits
 
 
