@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Do a run once more, from what it left in its folder. On simulation everything happens again, event "
         "by event; elsewhere the same is done to the same devices at the same times."
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the folder of a run")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: a new one under runs/faults")
     run_scenario.add_printing(parser)
 
@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from nonn.faults.execution import Order, execute
     from nonn.faults.laboratory import check_same_bundle
 
-    before = read_result(args.run)
-    folder = args.run if args.run.is_dir() else args.run.parent
+    before = read_result(args.folder)
+    folder = args.folder if args.folder.is_dir() else args.folder.parent
     bundle = check_same_bundle(before["bundle"])
     order = Order(
         str(folder / SCENARIO),

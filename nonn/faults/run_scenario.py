@@ -69,7 +69,6 @@ def run(args: argparse.Namespace) -> int:
 def _run_seeds(args: argparse.Namespace) -> int:
     """Tells what all of them came to; the one that broke a promise is run again for its report."""
     from fault_lab.grounds.simulation import simulate
-
     from fault_lab.record import summarise
     from fault_lab.scenario import check_faults, find_scenario, load_scenario
     from nonn.faults import laboratory
