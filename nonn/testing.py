@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 
 from bundle import Bundle
 from bundle.errors import NonnError
+from fault_lab.control_file import LOOK_SECONDS
+from fault_lab.grounds.controls import is_told
 from fault_lab.grounds.processes import Processes
 from fault_lab.scenario import AGGREGATOR, FAULTS, Injection, Load, Scenario
 from fault_lab.scenario import Cluster as Shape
@@ -24,6 +26,7 @@ from nonn.errors import UsageError
 
 LOOK: Final = 0.02  # seconds between two looks at the status
 PATIENCE: Final = 30.0
+HEARING: Final = 5 * LOOK_SECONDS  # in which a proxy or device has seen what its control file tells it
 WORKING: Final = ("serving", "idle")
 Answers = Literal["refuse", "corrupt", "nan", "wrong_shape", "late", "duplicate", "mute"]
 
@@ -123,6 +126,8 @@ class Cluster:
         injection = Injection(next(self._numbers), made, device, 0.0, 0.0)
         self._ground.begin(injection)
         try:
+            if is_told(made):
+                time.sleep(HEARING)
             yield
         finally:
             if not made.instant:
