@@ -65,8 +65,9 @@ class Desk:
             return
         answer_by = deadline - min(self._settings.margin, (deadline - now) / 4)
         policy = ALL if event.strict else event.policy or self._settings.policy
+        half = (now + answer_by) / 2
         self.waiting[event.request] = Request(
-            event.request, event.images, answer_by, event.strict, policy, event.bundle_id
+            event.request, event.images, half, answer_by, event.strict, policy, event.bundle_id
         )
         self._alarm.at(answer_by)
 

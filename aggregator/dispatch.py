@@ -146,7 +146,7 @@ class Dispatcher:
                 self.desk.refuse_waiting(NOBODY)
                 return
             parts = self._hosting.model.merger.student_parts
-            targets = choose_targets(now, serving, parts, self.desk.first.policy, self._settings)
+            targets = choose_targets(now, serving, parts, self.desk.first, self._settings)
             if not targets.places:
                 self._alarm.at(targets.until)
                 return
