@@ -94,6 +94,11 @@ class Device:
         if self.process.running:
             self._end()
 
+    def speed_up(self) -> None:
+        """As fast as ever, in what it is at as well."""
+        self.process.hurry(self.slowness)
+        self.slowness = 1.0
+
     def when_unstuck(self, action: Action, *arguments: Any) -> None:
         self._unstuck.append((action, arguments))
 
