@@ -9,7 +9,7 @@ from aggregator.settings import Settings
 from aggregator.works import Request
 
 # Who keeps a work for so many times what others would be given for it is far slower than they are.
-FAR_SLOWER = 4.0
+FAR_SLOWER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
