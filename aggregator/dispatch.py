@@ -151,8 +151,7 @@ class Dispatcher:
                 self._alarm.at(targets.until)
                 return
             everyone = len(targets.places) == len(serving)
-            policy = None if everyone else self.desk.first.policy
-            self._send(now, self.desk.next_batch(policy), targets.places)
+            self._send(now, self.desk.next_batch(alike=not everyone), targets.places)
 
     def _last_resort(self) -> list[Place]:
         """Where every device is stalled, they are asked all the same."""

@@ -17,7 +17,7 @@ from fault_lab.scenario import FAULTS, Scenario, library
 from tests.fault_lab.saboteurs import SABOTEURS, after, repeat_answers
 
 DIGITS = Path(__file__).resolve().parents[2] / "samples" / "digits"
-SEEDS = range(20)
+SEEDS = range(5)
 BEGIN, END = 2.0, 6.0
 
 
