@@ -163,10 +163,10 @@ def test_what_is_impossible_is_left_out_and_told(bundle: Bundle) -> None:
     assert shortcomings(scenario(lasting("kill"))) == list(run.notes[1:]), "there are never labels"
 
 
-@pytest.mark.parametrize(("stream", "heard"), [("upstream", 5), ("downstream", 5), ("both", 5)])
-def test_a_link_that_works_one_way_is_as_good_as_none(stream: str, heard: int, bundle: Bundle) -> None:
+@pytest.mark.parametrize("stream", ["upstream", "downstream"])
+def test_a_link_that_works_one_way_is_as_good_as_none(stream: str, bundle: Bundle) -> None:
     run = simulate(scenario(lasting("timeout", stream=stream)), 1, bundle)
-    assert fewest_serving(run) == heard
+    assert fewest_serving(run) == 5
     assert run.problems == ()
 
 
@@ -188,8 +188,7 @@ def test_a_cluster_that_does_not_recover_in_time_is_a_problem(bundle: Bundle) ->
     assert 9.2 < problem.at < 10.0
 
 
-def test_one_fault_of_a_device_that_is_cut_off_from_its_past(bundle: Bundle) -> None:
-    """With a damaged cache and a narrow link, a student takes as long to come as its file is large."""
+def test_a_narrow_line_takes_as_long_for_a_student_as_its_file_is_large(bundle: Bundle) -> None:
     narrow = lasting("bandwidth", "device-1", rate=14_000.0)
     run = simulate(scenario(narrow, instant("damaged_cache", "device-1")), 1, bundle)
     away = [sample.at for sample in run.samples if sample.serving < 8]
