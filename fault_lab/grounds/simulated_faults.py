@@ -70,7 +70,7 @@ def _on_device(fault: AnyFault, device: Device) -> tuple[Action, Action]:
         case ClockJump(seconds=seconds):
             return lambda: process.jump(seconds), nothing
         case Slow(factor=factor):
-            return lambda: setattr(device, "slowness", factor), lambda: setattr(device, "slowness", 1.0)
+            return lambda: setattr(device, "slowness", factor), device.speed_up
         case Mute():
             return lambda: setattr(device, "stuck", True), device.unstick
         case Refuse(toxicity=toxicity):

@@ -5,6 +5,7 @@ from random import Random
 from typing import Any
 
 from aggregator import Model, Settings, effects, events
+from aggregator.model import Student
 from device_node.backoff import Backoff
 from device_node.connection import CONNECT_SECONDS, DRAIN_SECONDS, SILENT_PINGS
 from fault_lab.simulation.clock import Clock
@@ -45,12 +46,9 @@ class Device:
         self.down = Way(clock, self.random, spec.delay, spec.jitter, sizes)
         self.up.bandwidth = self.down.bandwidth = spec.bandwidth
         self.slowness = 1.0
-        self.lying = 0.0
         self.lie: Lie = any_lie
-        self.refusing = 0.0
-        self.busy = False
-        self.stuck = False
-        self.cut = False
+        self.lying = self.refusing = 0.0
+        self.busy = self.stuck = self.cut = False
         self.process = Process(clock, spec.rate)
         self.connection: Connection | None = None
         self.store = Store(self)
@@ -80,6 +78,11 @@ class Device:
         self._backoff.reset()
         self.process.later(START, self._connect)
 
+    @property
+    def connectable(self) -> bool:
+        """Whether a question to the aggregator would get its answer."""
+        return self.up.open and self.down.open
+
     def reset(self) -> None:
         """Its connection breaks, and both ends are told."""
         if self.connection is not None:
@@ -93,6 +96,11 @@ class Device:
                 self.connection.close_by_device()
         if self.process.running:
             self._end()
+
+    def speed_up(self) -> None:
+        """As fast as ever, in what it is at as well."""
+        self.process.hurry(self.slowness)
+        self.slowness = 1.0
 
     def when_unstuck(self, action: Action, *arguments: Any) -> None:
         self._unstuck.append((action, arguments))
@@ -140,12 +148,11 @@ class Device:
 
     # ---- facts
 
-    def cost(self, pair: Pair) -> int:
-        """Multiply-adds for one image."""
-        return self._model(pair[0]).students[pair[1]].cost
+    def student(self, pair: Pair) -> Student:
+        return self._models[self.number_of(pair[0])].students[pair[1]]
 
     def transfer(self, pair: Pair) -> float:
-        """Seconds that the way needs for a student's file. Other messages pass between its pieces."""
+        """Seconds that faults and the line add to fetching a student; other messages pass meanwhile."""
         seconds = self.up.added + self.down.added
         if self.down.bandwidth < math.inf:
             seconds += self._sizes.files[pair[1]] / self.down.bandwidth
@@ -161,12 +168,6 @@ class Device:
 
     def number_of(self, bundle_id: str) -> int:
         return next(i for i, model in enumerate(self._models) if model.bundle_id == bundle_id)
-
-    def digest(self, pair: Pair) -> str:
-        return self._model(pair[0]).students[pair[1]].sha256
-
-    def _model(self, bundle_id: str) -> Model:
-        return self._models[self.number_of(bundle_id)]
 
     def _facts(self) -> events.DeviceFacts:
         return events.DeviceFacts(

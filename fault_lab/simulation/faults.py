@@ -30,7 +30,7 @@ def begin_and_end(fault: Fault, device: Device) -> tuple[Action, Action]:
         case Kind.BUSY:
             return _change(device, "busy", True, False)
         case Kind.SLOW:
-            return _change(device, "slowness", amount, 1.0)
+            return lambda: setattr(device, "slowness", amount), device.speed_up
         case Kind.BLACK_HOLE:
             return _ways(Way.close, device.up, device.down), _ways(Way.reopen, device.up, device.down)
         case Kind.MUTE:

@@ -8,6 +8,7 @@ from device_node.pulse import BURST_SECONDS, STALL_SECONDS
 from fault_lab.simulation.clock import Clock
 
 Action = Callable[..., object]
+Due = tuple[float, int, Action, tuple[Any, ...]]  # when, in which life, what
 
 
 class Process:
@@ -22,7 +23,8 @@ class Process:
         self._rate = rate
         self._ahead = 0.0
         self._life = 0
-        self._timers: dict[int, tuple[float, int, Action, tuple[Any, ...]]] = {}
+        self._timers: dict[int, Due] = {}  # by its own clock
+        self._tasks: dict[int, Due] = {}  # by the true one
         self._count = 0
         self._hung = False
         self._frozen: list[tuple[int, Action, tuple[Any, ...]]] = []
@@ -41,16 +43,27 @@ class Process:
         self.running = self._hung = False
         self._frozen.clear()
         self._timers.clear()
+        self._tasks.clear()
 
     def later(self, seconds: float, action: Action, *arguments: Any) -> None:
         """By its own clock, and only if it lives until then."""
         self._count += 1
         self._timers[self._count] = (self.now + seconds, self._life, action, arguments)
-        self._clock.after(seconds / self._rate, self._ring, self._count)
+        self._clock.after(seconds / self._rate, self._ring, self._timers, self._count)
 
     def spend(self, seconds: float, action: Action, *arguments: Any) -> None:
         """What takes so long is done then, whatever the clock shows, and only if it lives until then."""
-        self._clock.after(seconds / self._rate, self._run, self._life, action, arguments)
+        self._count += 1
+        due = self._clock.now + seconds / self._rate
+        self._tasks[self._count] = (due, self._life, action, arguments)
+        self._clock.at(due, self._ring, self._tasks, self._count)
+
+    def hurry(self, factor: float) -> None:
+        """What it is at goes on so many times as fast."""
+        for number, (due, life, action, arguments) in self._tasks.items():
+            sooner = self._clock.now + (due - self._clock.now) / factor
+            self._tasks[number] = (sooner, life, action, arguments)
+            self._clock.at(sooner, self._ring, self._tasks, number)
 
     def jump(self, seconds: float) -> None:
         """Its clock goes forward at once. To the process that is as if it had been held up for so long."""
@@ -59,7 +72,7 @@ class Process:
         if not self._hung:
             self._stopped, self._resumed = before, self.now
         for number, (due, *_) in self._timers.items():
-            self._clock.after((due - self.now) / self._rate, self._ring, number)
+            self._clock.after((due - self.now) / self._rate, self._ring, self._timers, number)
 
     def do(self, action: Action, *arguments: Any) -> None:
         """Now, or when it is not stopped any more."""
@@ -87,10 +100,10 @@ class Process:
         stalled = self._resumed - self._stopped >= STALL_SECONDS
         return stalled and self.now - self._resumed < BURST_SECONDS
 
-    def _ring(self, number: int) -> None:
-        """Once: after a jump there are two that would ring the same timer."""
-        if (timer := self._timers.pop(number, None)) is not None:
-            self._run(*timer[1:])
+    def _ring(self, due: dict[int, Due], number: int) -> None:
+        """Once, and the first time: what comes sooner than planned is on the clock twice."""
+        if (found := due.pop(number, None)) is not None:
+            self._run(*found[1:])
 
     def _run(self, life: int, action: Action, arguments: tuple[Any, ...]) -> None:
         if life == self._life and self.running:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, int]  # bundle id and student
 SELF_TEST = 0.01  # seconds
+STUCK = 0.1  # between two looks whether a file that is on its way can arrive
 
 
 class Store:
@@ -68,7 +69,7 @@ class Store:
             seconds, transfer = SELF_TEST, 0.0
             if pair not in self._loaded:
                 seconds += spec.load
-                if device.digest(pair) not in self.cached:
+                if device.student(pair).sha256 not in self.cached:
                     seconds += spec.fetch
                     transfer = device.transfer(pair)
             seconds = seconds * device.slowness + transfer
@@ -78,8 +79,12 @@ class Store:
         if turn != self._turn:
             return
         device = self.device
+        digest = device.student(pair).sha256
+        if digest not in self.cached and not device.connectable:
+            device.process.spend(STUCK, self._made, connection, turn, pair)
+            return
         self._making = None
-        self.cached |= {device.digest(pair)}
+        self.cached |= {digest}
         if self._fails(pair):
             device.worker.discount()
             self._say(connection, pair, passed=False, error="its self-test is off by 1")

@@ -112,7 +112,7 @@ class Worker:
 
     def _seconds(self, work: SendWork, student: int) -> float:
         device, spec = self._device, self._device.spec
-        cost = device.cost((work.bundle_id, student))
+        cost = device.student((work.bundle_id, student)).cost
         seconds = len(work.images) * cost / (spec.speed * 1e9) * device.slowness
         seconds *= 0.9 + 0.2 * device.random.random()
         straggling = spec.straggling if device.random.random() < spec.straggles else 1.0

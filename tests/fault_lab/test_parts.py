@@ -12,6 +12,7 @@ from fault_lab.simulation.clock import Clock
 from fault_lab.simulation.network import Harshness, Stream, Way
 from fault_lab.simulation.process import Process
 from fault_lab.simulation.scenario import Ask, DeviceSpec
+from fault_lab.simulation.sizes import OVERHEAD
 from fault_lab.simulation.toy import Shape
 
 STURDY = DeviceSpec(
@@ -148,6 +149,57 @@ def test_a_process_goes_by_its_own_clock(clock: Clock) -> None:
     process.later(1.0, lambda: done.append(clock.now))
     clock.run_until(1.0)
     assert (done, process.now) == ([0.5], 2.0)
+
+
+def test_a_clock_that_jumps_rings_early_and_shortens_no_task(clock: Clock) -> None:
+    process, done = Process(clock, rate=1.0), list[tuple[str, float]]()
+    process.start()
+    process.later(2.0, lambda: done.append(("soon", clock.now)))
+    process.later(20.0, lambda: done.append(("late", clock.now)))
+    process.spend(3.0, lambda: done.append(("task", clock.now)))
+    clock.run_until(1.0)
+    process.jump(10.0)
+    assert process.now == 11.0
+    assert process.received() == 1.0, "a jump looks like a stall: what is read now may be as old as that"
+    clock.run_until(30.0)
+    assert done == [("soon", 1.0), ("task", 3.0), ("late", 10.0)]
+
+
+def test_what_a_process_is_at_may_go_faster_from_now_on(clock: Clock) -> None:
+    process, done = Process(clock, rate=1.0), list[float]()
+    process.start()
+    process.spend(9.0, lambda: done.append(clock.now))
+    clock.run_until(1.0)
+    process.hurry(4.0)
+    clock.run_until(20.0)
+    assert done == [3.0]
+
+
+def test_a_narrow_line_takes_one_message_after_another(clock: Clock) -> None:
+    way, stream, arrived = make_stream(clock)
+    way.bandwidth = 100.0
+    stream.send(1)
+    Stream(way, arrived.append).send(2)
+    clock.run_until(OVERHEAD / 100.0)
+    assert arrived == []
+    clock.run_until(OVERHEAD / 100.0 + 0.6)
+    assert arrived == [1]
+    clock.run_until(2 * OVERHEAD / 100.0 + 0.6)
+    assert arrived == [1, 2]
+
+
+def test_added_latency_is_felt_from_then_on(clock: Clock) -> None:
+    way, stream, arrived = make_stream(clock)
+    way.added, way.wobble = 5.0, 1.0
+    stream.send(1)
+    clock.run_until(4.0)
+    assert arrived == []
+    clock.run_until(6.6)
+    assert arrived == [1]
+    way.added = 0.0
+    stream.send(2)
+    clock.run_until(7.2)
+    assert arrived == [1, 2]
 
 
 def quiet(devices: int) -> Scenario:
