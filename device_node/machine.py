@@ -7,7 +7,12 @@ import platform
 from pathlib import Path
 from typing import Final
 
-_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+# A container's limit and what it uses of it, in the second and in the first version of control groups.
+_CGROUP: Final = Path("/sys/fs/cgroup")
+_CGROUP_FILES: Final = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
 _MEMORY_INFO: Final = Path("/proc/meminfo")
 
 
@@ -22,7 +27,7 @@ def cores() -> int:
 
 def available_memory() -> int:
     """Bytes to be had without swapping, within the container's limit; 0 when the system does not say."""
-    found = [limit for limit in (_read_available(), _read_cgroup_limit()) if limit is not None]
+    found = [size for size in (_read_available(), _read_cgroup_rest()) if size is not None]
     return min(found, default=0)
 
 
@@ -41,9 +46,12 @@ def _read_available() -> int | None:
     return values[0] if values else None
 
 
-def _read_cgroup_limit() -> int | None:
-    try:
-        text = _CGROUP_LIMIT.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdecimal() else None
+def _read_cgroup_rest() -> int | None:
+    for limit, used in _CGROUP_FILES:
+        try:
+            texts = [(_CGROUP / name).read_text().strip() for name in (limit, used)]
+        except OSError:
+            continue
+        if all(text.isdecimal() for text in texts):  # and not `max`
+            return max(int(texts[0]) - int(texts[1]), 1)  # 0 would mean that nothing is known
+    return None

@@ -1,6 +1,7 @@
 """The Docker engine of this machine, through its command line: every call ends within its time."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
@@ -11,7 +12,7 @@ from bundle.errors import NonnError
 SECONDS: Final = 60.0
 MOST_SAID: Final = 300  # characters of a complaint
 PROJECT_LABEL: Final = "com.docker.compose.project"
-WAY_OUT: Final = "see docs/how-to/containers.md, or use --on processes"
+WAY_OUT: Final = "docs/how-to/containers.md says what is needed; `--on processes` needs none"
 
 
 class ContainersUnavailable(NonnError):
@@ -42,9 +43,9 @@ def docker(
             check=False,
         )
     except FileNotFoundError:
-        raise ContainersUnavailable(f"docker is not installed on this machine: {WAY_OUT}") from None
+        raise ContainersUnavailable("docker is not installed on this machine") from None
     except subprocess.TimeoutExpired:
-        raise ContainersUnavailable(f"{what} was not done within {seconds:g} s: {WAY_OUT}") from None
+        raise ContainersUnavailable(f"{what} was not done within {seconds:g} s") from None
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())[-MOST_SAID:] or f"exit code {done.returncode}"
         raise ContainersUnavailable(f"{what}: {said}")
@@ -53,10 +54,12 @@ def docker(
 
 def check_engine() -> None:
     """Raises ContainersUnavailable unless an engine answers and Compose v2 is there."""
+    if shutil.which("docker") is None:
+        raise ContainersUnavailable(f"docker is not installed on this machine: {WAY_OUT}")
     try:
         docker("version", "--format", "{{.Server.Version}}", seconds=20)
     except ContainersUnavailable as error:
-        raise ContainersUnavailable(f"no Docker engine answers ({error}): start it, {WAY_OUT}") from None
+        raise ContainersUnavailable(f"no Docker engine answers ({error}): start it, or {WAY_OUT}") from None
     try:
         docker("compose", "version", seconds=20)
     except ContainersUnavailable as error:

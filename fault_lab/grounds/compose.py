@@ -98,19 +98,22 @@ class Compose:
         try:
             docker("compose", "-f", str(file), "up", "--detach", "--no-build", seconds=START_SECONDS)
             self._wait_until_serving()
-        except BaseException:
-            self._close(orderly=False)
+        except BaseException as error:
+            self._close(type(error))
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close(orderly=kind is None)
+        self._close(kind)
 
-    def _close(self, *, orderly: bool) -> None:
+    def _close(self, kind: type[BaseException] | None) -> None:
         if self._guardian is None:
             return
+        # A docker command that was broken off or took too long may still be at work in the engine.
+        broken = kind is not None and issubclass(kind, engine.ContainersUnavailable)
+        orderly = kind is None or (issubclass(kind, Exception) and not broken)
         try:
             self._keep_logs()
         finally:

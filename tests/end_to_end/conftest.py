@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from bundle import Bundle
+from fault_lab.containers.image import find_image
 from fault_lab.local_cluster import LocalCluster
 from tests.end_to_end.offline import Offline
 from tests.end_to_end.small_bundle import STUDENTS, write_small_bundle
@@ -17,6 +18,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def offline(bundle: Bundle) -> Offline:
     return Offline(bundle)
+
+
+@pytest.fixture(scope="session")
+def lab_image() -> str:
+    """Of this checkout, built once: for tests that need an engine."""
+    return find_image()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from bundle import Bundle
 from nonn import Client
 from nonn.cluster_status import ClusterStatus
 from nonn.errors import NonnError
+from tests.containers import needs_engine
 from tests.end_to_end.offline import Offline
 from tests.end_to_end.small_bundle import random_images
 
@@ -36,34 +37,22 @@ def docker(*arguments: str, seconds: float = 60, check: bool = True, **environme
     return result.stdout.strip()
 
 
-def available() -> bool:
-    try:
-        docker("compose", "version", seconds=10)
-        docker("image", "inspect", "python:3.11-slim-bookworm", seconds=10)
-    except (AssertionError, OSError, subprocess.TimeoutExpired):
-        return False
-    return True
-
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not available(), reason="no Docker engine with Compose and the base image"),
-]
+pytestmark = [pytest.mark.slow, needs_engine]
 
 
 @pytest.fixture(scope="module")
-def compose(bundle: Bundle) -> Iterator[Callable[..., str]]:
+def compose(bundle: Bundle, lab_image: str) -> Iterator[Callable[..., str]]:
     """`docker compose` for a cluster that serves the small bundle at a port of its own."""
-    settings = {"BUNDLE": str(bundle.path), "LISTEN": "127.0.0.1:0"}
+    settings = {"BUNDLE": str(bundle.path), "LISTEN": "127.0.0.1:0", "IMAGE": lab_image}
 
     def run(*arguments: str, **options: object) -> str:
         return docker("compose", "-p", "nonn-test", *arguments, **settings, **options)  # type: ignore[arg-type]
 
     try:
-        run("up", "-d", "--build", seconds=600)
+        run("up", "-d", "--no-build")
         yield run
     finally:
-        run("down", "-t", "2", "--volumes", check=False)
+        run("down", "-t", "1", "--volumes", check=False)
 
 
 def wait_for(client: Client, reached: Callable[[ClusterStatus], bool], seconds: float) -> None:
