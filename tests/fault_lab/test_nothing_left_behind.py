@@ -77,8 +77,7 @@ def test_a_runner_that_ends_while_processes_are_paused(ending: signal.Signals, t
         assert said(runner) == "paused"
         left = psutil.Process(runner.pid).children(recursive=True)
         assert len(left) == 5, "aggregator, proxy, two devices and the guardian"
-        stopped = [process for process in left if process.status() == psutil.STATUS_STOPPED]
-        assert len(stopped) == 2
+        until(lambda: [process.status() for process in left].count(psutil.STATUS_STOPPED) == 2)
         runner.send_signal(ending)
         runner.wait(WAIT)
         for process in left:
