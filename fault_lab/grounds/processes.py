@@ -27,8 +27,8 @@ LAST_BYTES: Final = 2000
 class Processes:
     """A ground: `LocalCluster`, to which the faults of a scenario can be done.
 
-    Logs, device states and control files lie in `folder`, and stay there. every_fault: be ready for faults that
-    the scenario does not name.
+    Logs, device states and control files lie in `folder`, and stay there. every_fault: be ready for faults
+    that the scenario does not name.
     """
 
     name = "processes"

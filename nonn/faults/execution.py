@@ -51,7 +51,7 @@ def execute(order: Order) -> Result:
     seed = scenario.seed if order.seed is None else order.seed
     bundle = laboratory.find_bundle(scenario, order.bundle)
     check_faults(path, scenario, bundle.manifest.parts)
-    missing = laboratory.shortcomings(scenario, order.ground)
+    missing = laboratory.what_is_left_out(scenario, order.ground)
     for line in missing:
         say(f"not on {order.ground}: {line}")
     with RunFolder(order.output or new_folder(scenario.name, order.ground, seed), path) as folder:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bundle import Bundle
+    from fault_lab.grounds.compose import Compose
+    from fault_lab.grounds.processes import Processes
     from fault_lab.run.session import Session
     from fault_lab.scenario import Scenario
     from student_builder.progress import Progress
@@ -76,16 +78,16 @@ def find_images(bundle: "Bundle", source: str | None, base: Path, seed: int) -> 
     return Images(data.test_images[chosen], data.test_labels[chosen])
 
 
-def shortcomings(scenario: "Scenario", ground: str) -> list[str]:
+def what_is_left_out(scenario: "Scenario", ground: str) -> list[str]:
     """What this ground cannot do of the scenario, a line each."""
     if ground == "simulation":
-        from fault_lab.grounds import simulation
+        from fault_lab.grounds.simulation import shortcomings
 
-        return simulation.shortcomings(scenario)
+        return shortcomings(scenario)
     return ground_class(ground).shortcomings(scenario)
 
 
-def ground_class(name: str) -> "type[Any]":
+def ground_class(name: str) -> "type[Processes] | type[Compose]":
     if name == "compose":
         from fault_lab.grounds.compose import Compose
 

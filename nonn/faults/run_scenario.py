@@ -78,7 +78,7 @@ def _run_seeds(args: argparse.Namespace) -> int:
     scenario = load_scenario(path)
     bundle = laboratory.find_bundle(scenario, args.bundle)
     check_faults(path, scenario, bundle.manifest.parts)
-    for line in laboratory.shortcomings(scenario, "simulation"):
+    for line in laboratory.what_is_left_out(scenario, "simulation"):
         laboratory.say(f"not on simulation: {line}")
     total: dict[str, Any] = dict.fromkeys(verdict.COUNTS, 0)
     with laboratory.progress(len(args.seeds)).task("seeds", len(args.seeds)) as task:
