@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from bundle.errors import StorageError
 from device_node.state import write_atomically
 from fault_lab.record import Outcome
 from fault_lab.report.html import write_report
@@ -23,16 +24,18 @@ RUNS: Final = Path("runs") / "faults"
 
 
 class RunFolder:
-    """`with` opens it; requests are written as they end, so that a run that is broken off leaves those."""
+    """Requests are written as they end, so that a run that is broken off leaves those.
+
+    `with` raises StorageError when there is something already, or the folder cannot be made.
+    """
 
     def __init__(self, path: Path, scenario: Path) -> None:
-        """Raises StorageError when the folder cannot be made."""
         self.path = path
         self.logs = path / LOGS
         self._scenario = scenario
 
     def __enter__(self) -> Self:
-        self.logs.mkdir(parents=True)
+        make_folder(self.path)
         shutil.copyfile(self._scenario, self.path / SCENARIO)
         self._requests = (self.path / REQUESTS).open("w", encoding="utf-8")
         return self
@@ -48,6 +51,17 @@ class RunFolder:
     def finish(self, summary: dict[str, Any]) -> None:
         write_atomically(self.path / RESULT, json.dumps(summary, indent=1).encode())
         write_report(summary, self.path / REPORT)
+
+
+def make_folder(path: Path) -> None:
+    """With room for logs. Raises StorageError when there is something already, or it cannot be made."""
+    try:
+        path.mkdir(parents=True)
+        (path / LOGS).mkdir()
+    except OSError as error:
+        raise StorageError(
+            f"cannot make {path}: {error.strerror}; name a new folder with --output"
+        ) from error
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

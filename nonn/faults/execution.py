@@ -45,7 +45,7 @@ def execute(order: Order) -> Result:
     from fault_lab.run.folder import RunFolder, new_folder
     from fault_lab.scenario import check_faults, find_scenario, load_scenario
 
-    laboratory.end_in_order()
+    laboratory.prepare()
     path = find_scenario(order.scenario)
     scenario = load_scenario(path, order.base)
     seed = scenario.seed if order.seed is None else order.seed
@@ -94,7 +94,7 @@ def _run_for_real(
     notes = () if data.labels is not None else ("images without labels: no accuracy was observed",)
     cluster = laboratory.ground_class(ground)(scenario, bundle.path, folder=folder.logs, seed=seed)
     say(f"starting {scenario.cluster.devices} devices on {ground}")
-    with cluster, laboratory.view(quiet=quiet) as watch:
+    with laboratory.readiness(), cluster, laboratory.view(quiet=quiet) as watch:
         session = Session(scenario, cluster, truth, seed, watch=watch, record=folder.record)
         asyncio.run(session.run())
     return session.result(notes, {})

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,10 +71,16 @@ def find_images(bundle: "Bundle", source: str | None, base: Path, seed: int) -> 
     own = bundle.manifest.experiment.get("data")
     known = own.get("source") if isinstance(own, dict) else None
     source = source or (known if known == "digits" else None)
+    shape = (MOST_IMAGES, *bundle.manifest.input.shape)
+    random = Images(np.random.default_rng(seed).integers(0, 256, shape, np.uint8), None)
     if source is None:
-        shape = (MOST_IMAGES, *bundle.manifest.input.shape)
-        return Images(np.random.default_rng(seed).integers(0, 256, shape, np.uint8), None)
-    data = load_data(source, base)
+        return random
+    try:
+        data = load_data(source, base)
+    except ModuleNotFoundError:
+        if source == known:
+            return random
+        raise
     chosen = np.random.default_rng(seed).permutation(len(data.test_images))[:MOST_IMAGES]
     return Images(data.test_images[chosen], data.test_labels[chosen])
 
@@ -131,9 +138,28 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def end_in_order() -> None:
-    """A `kill` from outside ends the cluster in order too, as Ctrl-C does."""
+def prepare() -> None:
+    """Before anything starts: a `kill` from outside shall end the cluster in order too, as Ctrl-C does.
+
+    Raises MissingExtra rather than an error after the cluster has run.
+    """
+    from nonn.errors import MissingExtra
+
+    for package in ("pydantic", "jinja2", "matplotlib", "rich"):
+        if find_spec(package) is None:
+            raise MissingExtra("this command", package, "lab")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def readiness() -> Iterator[None]:
+    """Raises ClusterNotReady where waiting for a cluster took too long."""
+    from nonn.errors import ClusterNotReady
+
+    try:
+        yield
+    except TimeoutError as error:
+        raise ClusterNotReady(f"{error}; a machine that is busy otherwise may be the reason") from error
 
 
 def say(line: str) -> None:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from nonn.errors import UsageError
     from nonn.faults import laboratory
 
-    laboratory.end_in_order()
+    laboratory.prepare()
     bundle = Bundle.load(args.bundle or laboratory.sample())
     students = len(bundle.manifest.students)
     devices = args.devices or students
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace, bundle: "Bundle", devices: int) -> "tuple[list[Found], Path]":
-    from fault_lab.run.folder import new_folder
+    from fault_lab.run.folder import LOGS, make_folder, new_folder
     from fault_lab.run.sweep import Sweep, choose
     from fault_lab.run.truth import Truth
     from fault_lab.scenario import Cluster, Load, Scenario
@@ -86,13 +86,17 @@ def _measure(args: argparse.Namespace, bundle: "Bundle", devices: int) -> "tuple
         load=Load(clients=1),
     )
     folder: Path = args.output or new_folder("sweep", args.ground, args.seed)
-    (folder / "logs").mkdir(parents=True)
+    make_folder(folder)
     sets = choose(devices, args.most, args.seed)
     found: list[Found] = []
     cluster = laboratory.ground_class(args.ground)(
-        scenario, bundle.path, folder=folder / "logs", seed=args.seed
+        scenario, bundle.path, folder=folder / LOGS, seed=args.seed
     )
-    with cluster, laboratory.progress(len(sets)).task("sets of lost devices", len(sets)) as task:
+    with (
+        laboratory.readiness(),
+        cluster,
+        laboratory.progress(len(sets)).task("sets of lost devices", len(sets)) as task,
+    ):
 
         def measured(one: "Found") -> None:
             found.append(one)

@@ -42,12 +42,14 @@ def _show(result: "Result") -> None:
         )
     if summary["slowest_recovery"] is not None:
         print(f"whole again at the latest {summary['slowest_recovery']:.1f} s after a fault was over")
+    for note in summary["notes"]:
+        print(f"note: {note}")
     for problem in summary["problems"][:SHOWN]:
         print(f"at {problem['at']:.3f} s {problem['invariant']}: {problem['what']}")
         for row in problem["history"]:
             print(f"    {row}")
-    if more := len(summary["problems"]) - SHOWN:
-        print(f"and {more} more in the report" if more > 0 else "", end="\n" if more > 0 else "")
+    if (more := len(summary["problems"]) - SHOWN) > 0:
+        print(f"and {more} more in the report")
     print(f"report: {result.folder}/report.html")
 
 

@@ -25,7 +25,9 @@ ON_PROCESSES = (
 def test_a_scenario_keeps_every_promise_on_processes(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["faults", "run", name, "--on", "processes", "--output", str(tmp_path / "run"), "--json"]) == 0
+    assert (
+        main(["faults", "run", name, "--on", "processes", "--output", str(tmp_path / "run"), "--json"]) == 0
+    )
     result = json.loads(capsys.readouterr().out)
     assert (result["lost"], result["violations"], result["problems"]) == (0, 0, [])
     assert result["requests"] == result["answered"] + result["refused"] + result["unreachable"] > 200
