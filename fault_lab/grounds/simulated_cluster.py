@@ -1,6 +1,7 @@
 """From a scenario and a bundle to a simulated cluster: what is left of the real one, and what stands in."""
 
 import math
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -54,10 +55,11 @@ def stand_in(bundle: Bundle) -> Model:
     Every student must say something else for the merge to be checked, and a tiny merge is a quick one.
     """
     model = Model.of(bundle)
-    random = np.random.default_rng(len(model.students))
-    means = random.integers(-4, 5, (len(model.students), CLASSES))
-    merger = Merger([student.part for student in model.students], np.arange(CLASSES), means, "mean")
-    return Model(model.bundle_id, InputSpec(1, 1, 4), model.students, merger, model.accuracy)
+    students = tuple(replace(student, cost=max(student.cost, 1)) for student in model.students)
+    random = np.random.default_rng(len(students))
+    means = random.integers(-4, 5, (len(students), CLASSES))
+    merger = Merger([student.part for student in students], np.arange(CLASSES), means, "mean")
+    return Model(model.bundle_id, InputSpec(1, 1, 4), students, merger, model.accuracy)
 
 
 def sizes_of(bundle: Bundle) -> Sizes:
