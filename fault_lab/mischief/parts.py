@@ -21,11 +21,23 @@ SPREAD: Final = 30.0
 
 
 class SlowStudent(Student):
-    """In its self-test as well, as a slow processor would be."""
+    """In its self-test as well, as a slow processor would be.
+
+    It knows at any time how slow it is, so that a long computation is not done where pings are answered: else
+    a slow device would be a deaf one, which is another fault.
+    """
 
     def __init__(self, control: ControlFile[Mischief], model: bytes, threads: int) -> None:
-        super().__init__(model, threads)
         self._control = control
+        super().__init__(model, threads)
+
+    @property
+    def image_seconds(self) -> float:
+        return self._unslowed * self._control.current().slow
+
+    @image_seconds.setter
+    def image_seconds(self, seconds: float) -> None:
+        self._unslowed = seconds / self._control.current().slow
 
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         started = time.perf_counter()
