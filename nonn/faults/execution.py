@@ -35,8 +35,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Result:
+    """notes: those of the summary that had not been said before the run."""
+
     summary: dict[str, Any]
     folder: Path
+    notes: tuple[str, ...]
 
 
 def execute(order: Order) -> Result:
@@ -60,10 +63,10 @@ def execute(order: Order) -> Result:
         else:
             run = _run_for_real(scenario, bundle, order.ground, seed, folder, quiet=order.quiet)
         facts = laboratory.facts(scenario.base, bundle, _command(order, seed))
-        run = dataclasses.replace(run, notes=(*missing, *run.notes), facts={**run.facts, **facts})
-        summary = summarise(run)
+        whole = dataclasses.replace(run, notes=(*missing, *run.notes), facts={**run.facts, **facts})
+        summary = summarise(whole)
         folder.finish(summary)
-    return Result(summary, folder.path)
+    return Result(summary, folder.path, run.notes)
 
 
 def _command(order: Order, seed: int) -> str:

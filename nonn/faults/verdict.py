@@ -42,7 +42,7 @@ def _show(result: "Result") -> None:
         )
     if summary["slowest_recovery"] is not None:
         print(f"whole again at the latest {summary['slowest_recovery']:.1f} s after a fault was over")
-    for note in summary["notes"]:
+    for note in result.notes:
         print(f"note: {note}")
     for problem in summary["problems"][:SHOWN]:
         print(f"at {problem['at']:.3f} s {problem['invariant']}: {problem['what']}")
