@@ -10,12 +10,11 @@ from typing import Any, Final
 import grpc
 import numpy as np
 
-from aggregator.policy import Policy
 from fault_lab.record import Ending, Outcome
 from fault_lab.run.judge import Judge
 from fault_lab.run.truth import Truth
 from fault_lab.scenario import Load
-from protos import REFUSED_KEY, nonn_pb2, tensors
+from protos import REFUSED_KEY, nonn_pb2, policies, tensors
 
 PREDICT: Final = "/nonn.v1.Inference/Predict"
 OPTIONS: Final = (
@@ -25,7 +24,6 @@ OPTIONS: Final = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 200),
 )
-_POLICIES: Final = {"all": nonn_pb2.ALL, "covered": nonn_pb2.COVERED, "quorum": nonn_pb2.QUORUM}
 
 Done = Callable[[Outcome, list[str]], None]
 
@@ -122,12 +120,10 @@ class Callers:
         return Ending.LOST, f"{code}: {' '.join((error.details() or '').split())}"
 
     def _request(self, rows: Any) -> bytes:
-        policy = Policy.parse(self._load.policy)
         request = nonn_pb2.PredictRequest(
             images=tensors.encode(self._truth.images[rows]),
             strict=self._load.strict,
-            policy=_POLICIES[policy.kind],
-            quorum=policy.quorum,
+            **policies.fields(*policies.parse(self._load.policy)),
         )
         data: bytes = request.SerializeToString()
         return data
