@@ -1,6 +1,7 @@
 """What the documentation says is what the code does."""
 
 import importlib
+import itertools
 import re
 import shlex
 import subprocess
@@ -92,7 +93,7 @@ def commands(page: Path) -> list[str]:
 def test_commands_in_the_documentation_parse(page: Path) -> None:
     for command in commands(page):
         words = shlex.split(command, comments=True)[1:]
-        words = words[: words.index("|")] if "|" in words else [word for word in words if word != "&"]
+        words = list(itertools.takewhile(lambda word: word not in {"|", ">", "&"}, words))
         cli.build_parser().parse_args(words)
 
 

@@ -46,11 +46,14 @@ class BoardCluster:
 def _head(cluster: BoardCluster) -> str:
     devices = sum(group.count for group in cluster.groups)
     first = cluster.groups[0]
+    usage = {
+        "docker compose -f compose.yml up": "serve; the first time it builds the image",
+        f"docker compose -f compose.yml up --scale {first.board}={first.count + 2}": "with more devices",
+        f"nonn status --aggregator 127.0.0.1:{cluster.port}": "who serves what",
+    }
     return comment(
         f"A cluster of {devices} devices, written by `nonn cluster compose`. With this file as compose.yml:",
-        "  docker compose -f compose.yml up                  serve; the first time it builds the image",
-        f"  docker compose -f compose.yml up --scale {first.board}={first.count + 2}    with more devices",
-        f"  nonn status --aggregator 127.0.0.1:{cluster.port}          who serves what",
+        *(f"  {command:<52} {what}" for command, what in usage.items()),
         "",
         "cpus is the board's share of one x86 core, mem_limit what its system leaves free. Both are",
         "estimates: docs/how-to/containers.md says where they are from, and what they do not imitate.",
@@ -60,9 +63,9 @@ def _head(cluster: BoardCluster) -> str:
 def _aggregator(cluster: BoardCluster) -> str:
     bundle = "${BUNDLE:-samples/digits}" if cluster.bundle is None else literal(cluster.bundle)
     entries: dict[str, Value] = {
-        **services.aggregator(bundle, f"127.0.0.1:{cluster.port}"),
+        **services.CONFINED,
         "build": literal(cluster.context),
-        "pull_policy": "missing",
+        **services.aggregator(bundle, f"127.0.0.1:{cluster.port}"),
     }
     why = "It may take what this machine has, as a server would."
     return comment(why, indent=2) + block({"aggregator": entries}, 2)
@@ -77,6 +80,7 @@ def _links(boards: Sequence[str], name: str) -> str:
     script = f"cat > {CONTROL} <<END\n{written}\nEND\nexec {listen}\n"
     entries: dict[str, Value] = {
         **services.CONFINED,
+        "pull_policy": "never",
         "depends_on": ["aggregator"],
         "entrypoint": ["sh", "-c"],
         "command": [script],

@@ -47,7 +47,8 @@ def docker(
     except subprocess.TimeoutExpired:
         raise ContainersUnavailable(f"{what} was not done within {seconds:g} s") from None
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())[-MOST_SAID:] or f"exit code {done.returncode}"
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        said = lines[-1][-MOST_SAID:]  # the lines before it tell of progress
         raise ContainersUnavailable(f"{what}: {said}")
     return done.stdout.strip()
 
@@ -64,6 +65,18 @@ def check_engine() -> None:
         docker("compose", "version", seconds=20)
     except ContainersUnavailable as error:
         raise ContainersUnavailable(f"Docker Compose v2 is missing ({error}): {WAY_OUT}") from None
+
+
+def ended(project: str) -> list[str]:
+    """Names of the project's containers that run no more."""
+    label = f"label={PROJECT_LABEL}={project}"
+    filters = ("--filter", label, "--filter", "status=exited", "--filter", "status=dead")
+    return docker("ps", *filters, "--format", "{{.Names}}").split()
+
+
+def last_lines(container: str, count: int) -> str:
+    """Of what it has printed."""
+    return docker("logs", "--tail", str(count), container, both=True)
 
 
 def remains(project: str) -> dict[str, Sequence[str]]:

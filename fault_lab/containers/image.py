@@ -56,7 +56,10 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _exists(image: str) -> bool:
-    return bool(docker("images", "--quiet", image))
+    try:
+        return bool(docker("image", "inspect", "--format", "{{.Id}}", image))
+    except ContainersUnavailable:
+        return False
 
 
 def _build(image: str, root: Path) -> None:

@@ -64,6 +64,7 @@ class LabCluster:
         command = services.link_command(self.devices, f"{CONTROL}/{LINKS_FILE}")
         return {
             **services.CONFINED,
+            "pull_policy": "never",
             "depends_on": ["aggregator"],
             "entrypoint": [],
             "command": shlex.join([*command, "--seed", str(self.seed)]),

@@ -19,7 +19,6 @@ def confinement(image: str, restart: str) -> str:
     """What `*confined` stands for."""
     entries: Mapping[str, Value] = {
         "image": image,
-        "pull_policy": "never",
         "read_only": True,
         "tmpfs": ["/state:uid=10001,mode=0700", "/tmp"],
         "init": True,
@@ -57,6 +56,7 @@ def device(dial: str, *options: str) -> dict[str, Value]:
     """dial: HOST:PORT of the aggregator, or of the link that leads there."""
     return {
         **CONFINED,
+        "pull_policy": "never",
         "depends_on": [dial.partition(":")[0]],
         "command": shlex.join(["device", "--aggregator", dial, "--insecure", *options]),
     }

@@ -34,6 +34,7 @@ from protos import nonn_pb2, nonn_pb2_grpc
 
 START_SECONDS: Final = 180.0  # for a cluster of slow links
 LAST_LINES: Final = 20
+UP: Final = ("up", "--detach", "--no-build", "--pull", "never")
 # Every bit of a device's cached students becomes another one.
 DAMAGE: Final = """
 from pathlib import Path
@@ -88,15 +89,13 @@ class Compose:
     def project(self) -> str:
         return self._project
 
-    # ---- its life
-
     def __enter__(self) -> Self:
         engine.check_engine()
         image = find_image(self._image)
         file = self._write_files(image)
         self._guardian = ProjectGuardian(self._project)
         try:
-            docker("compose", "-f", str(file), "up", "--detach", "--no-build", seconds=START_SECONDS)
+            docker("compose", "-f", str(file), *UP, seconds=START_SECONDS)
             self._wait_until_serving()
         except BaseException as error:
             self._close(type(error))
@@ -112,8 +111,8 @@ class Compose:
         if self._guardian is None:
             return
         # A docker command that was broken off or took too long may still be at work in the engine.
-        broken = kind is not None and issubclass(kind, engine.ContainersUnavailable)
-        orderly = kind is None or (issubclass(kind, Exception) and not broken)
+        broken_off = (KeyboardInterrupt, engine.ContainersUnavailable)
+        orderly = kind is None or not issubclass(kind, broken_off)
         try:
             self._keep_logs()
         finally:
@@ -172,7 +171,7 @@ class Compose:
 
     def _log(self, device: int) -> str:
         with contextlib.suppress(engine.ContainersUnavailable):
-            return docker("logs", "--tail", str(LAST_LINES), self._container(device), both=True)
+            return engine.last_lines(self._container(device), LAST_LINES)
         return ""
 
     def _keep_logs(self) -> None:
@@ -203,10 +202,8 @@ class Compose:
 
     def _check_alive(self) -> None:
         """Raises ProcessEnded when a container is not running."""
-        label = f"label={engine.PROJECT_LABEL}={self._project}"
-        ended = docker("ps", "--filter", label, "--filter", "status=exited", "--format", "{{.Names}}")
-        for container in ended.split():
-            said = docker("logs", "--tail", "1", container, both=True)
+        for container in engine.ended(self._project):
+            said = engine.last_lines(container, 1)
             raise ProcessEnded(f"the container {container} ended: {said or 'it said nothing'}")
 
     # ---- names and files
