@@ -24,7 +24,7 @@ from tests.containers import needs_engine
 from tests.end_to_end.offline import Offline
 from tests.end_to_end.small_bundle import STUDENTS, random_images
 
-pytestmark = [pytest.mark.slow, needs_engine]
+pytestmark = [pytest.mark.slow, pytest.mark.heavy, needs_engine]
 
 IMAGES = random_images(2, seed=6)
 DEVICES = 4

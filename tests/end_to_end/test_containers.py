@@ -37,7 +37,7 @@ def docker(*arguments: str, seconds: float = 60, check: bool = True, **environme
     return result.stdout.strip()
 
 
-pytestmark = [pytest.mark.slow, needs_engine]
+pytestmark = [pytest.mark.slow, pytest.mark.heavy, needs_engine]
 
 
 @pytest.fixture(scope="module")
