@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-quick check protos bench bench-all clean
+.PHONY: help install demo test test-all test-quick check protos bench bench-all clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,8 +22,11 @@ install: $(INSTALLED)  ## the virtual environment alone
 demo: $(INSTALLED)  ## train, split, serve with eight processes, kill four of them
 	$(BIN)/nonn demo
 
-test: $(INSTALLED)  ## every test
+test: $(INSTALLED)  ## the tests, but for those that take minutes
 	$(BIN)/python -m pytest
+
+test-all: $(INSTALLED)  ## every test; those of containers where there is a Docker engine
+	$(BIN)/python -m pytest --heavy
 
 test-quick: $(INSTALLED)  ## the tests that take no more than a few seconds each
 	$(BIN)/python -m pytest -m "not slow"

@@ -8,7 +8,7 @@ from aggregator.alarm import Alarm
 from aggregator.effects import Code, Effect, Reason, Refuse
 from aggregator.events import Predict
 from aggregator.model import Model
-from aggregator.policy import ALL, Policy
+from aggregator.policy import ALL
 from aggregator.settings import Settings
 from aggregator.status import Counters
 from aggregator.works import Request, Share, Work, settle
@@ -65,8 +65,9 @@ class Desk:
             return
         answer_by = deadline - min(self._settings.margin, (deadline - now) / 4)
         policy = ALL if event.strict else event.policy or self._settings.policy
+        half = (now + answer_by) / 2
         self.waiting[event.request] = Request(
-            event.request, event.images, answer_by, event.strict, policy, event.bundle_id
+            event.request, event.images, half, answer_by, event.strict, policy, event.bundle_id
         )
         self._alarm.at(answer_by)
 
@@ -82,15 +83,16 @@ class Desk:
             self._drained_by = now + self._settings.drain
             self._alarm.at(self._drained_by)
 
-    def next_batch(self, policy: Policy | None) -> list[Request]:
+    def next_batch(self, *, alike: bool) -> list[Request]:
         """As many of those that wait, in order of arrival, as fit into one work; they wait no longer.
 
-        policy: that they must have, all of them, since others would wait for more devices. None: any.
+        alike: only such as the first one, since others would wait for more devices.
         """
         batch: list[Request] = []
-        room = self._settings.max_batch
+        room, first = self._settings.max_batch, self.first
+        wanted = first.policy, first.strict
         for request in self.waiting.values():
-            if len(request.images) > room or policy not in (None, request.policy):
+            if len(request.images) > room or (alike and (request.policy, request.strict) != wanted):
                 break
             batch.append(request)
             room -= len(request.images)

@@ -146,13 +146,12 @@ class Dispatcher:
                 self.desk.refuse_waiting(NOBODY)
                 return
             parts = self._hosting.model.merger.student_parts
-            targets = choose_targets(now, serving, parts, self.desk.first.policy, self._settings)
+            targets = choose_targets(now, serving, parts, self.desk.first, self._settings)
             if not targets.places:
                 self._alarm.at(targets.until)
                 return
             everyone = len(targets.places) == len(serving)
-            policy = None if everyone else self.desk.first.policy
-            self._send(now, self.desk.next_batch(policy), targets.places)
+            self._send(now, self.desk.next_batch(alike=not everyone), targets.places)
 
     def _last_resort(self) -> list[Place]:
         """Where every device is stalled, they are asked all the same."""

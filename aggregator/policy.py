@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from aggregator.errors import SettingsError
+from protos import policies
+from protos.policies import Kind
 
-Kind = Literal["all", "covered", "quorum"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
@@ -33,12 +34,10 @@ class Policy:
 
     @classmethod
     def parse(cls, text: str) -> "Policy":
-        kind, _, number = text.partition("=")
-        if kind == "quorum" and number.isascii() and number.isdecimal() and len(number) < 10:
-            return cls("quorum", int(number))
-        if text not in ("all", "covered"):
-            raise SettingsError(f"the policy must be all, covered or quorum=N, not {text!r}")
-        return cls("all" if text == "all" else "covered")
+        try:
+            return cls(*policies.parse(text))
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
 
     def __str__(self) -> str:
         return f"quorum={self.quorum}" if self.kind == "quorum" else self.kind

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aggregator.devices import Place
-from aggregator.policy import Policy
 from aggregator.settings import Settings
+from aggregator.works import Request
+
+# Who keeps a work for so many times what others would be given for it is far slower than they are.
+FAR_SLOWER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,12 @@ class Targets:
 
 
 def choose_targets(
-    now: float, serving: Sequence[Place], parts: Sequence[int], policy: Policy, settings: Settings
+    now: float, serving: Sequence[Place], parts: Sequence[int], first: Request, settings: Settings
 ) -> Targets:
     """A device without room is waited for, unless the policy can do without it or it is a straggler.
 
-    parts: of each student. A straggler is far slower than it usually is.
+    parts: of each student. first: the request that has waited longest. A straggler is far slower than it
+    usually is, or than those that have room, once half of the request's time is over: they could answer it.
     """
     free = [place for place in serving if place.has_room(settings.window)]
     if not free or len(free) == len(serving):
@@ -30,7 +34,16 @@ def choose_targets(
     full = [place for place in serving if not place.has_room(settings.window)]
     able = frozenset[int]().union(*(place.ready for place in free))
     others = frozenset[int]().union(*(place.ready for place in full)) - able
-    if policy.met(parts, able, others):
+    if first.policy.met(parts, able, others):
         return Targets(free)
-    until = max(place.device.waited_for_until(settings.default_deadline) for place in full)
+    until = max(_waited_for_until(place, free, first, settings.default_deadline) for place in full)
     return Targets((), until) if now < until else Targets(free)
+
+
+def _waited_for_until(place: Place, free: Sequence[Place], first: Request, unmeasured: float) -> float:
+    usually = place.device.waited_for_until(unmeasured)
+    if first.strict:
+        return usually
+    oldest = next(iter(place.device.in_flight.values()))
+    others = min(other.device.patience(oldest.images, unmeasured) for other in free)
+    return min(usually, max(oldest.work.sent + FAR_SLOWER * others, first.half))

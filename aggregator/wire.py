@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from aggregator import events
 from aggregator.effects import Answer, Reloaded, SendWork
 from aggregator.errors import SettingsError
-from aggregator.policy import Kind, Policy
+from aggregator.policy import Policy
 from aggregator.settings import Settings
 from aggregator.status import ClusterStatus, DeviceStatus
 from bundle import Bundle, InputError
-from protos import PROTOCOL_VERSION, nonn_pb2, tensors
+from protos import PROTOCOL_VERSION, nonn_pb2, policies, tensors
 
 M = TypeVar("M", bound=Message)
 
@@ -117,11 +117,10 @@ def read_policy(request: nonn_pb2.PredictRequest) -> Policy | None:
     """None: the aggregator's own. Raises InputError."""
     if request.policy == nonn_pb2.POLICY_UNSPECIFIED:
         return None
-    kinds: dict[int, Kind] = {nonn_pb2.ALL: "all", nonn_pb2.COVERED: "covered", nonn_pb2.QUORUM: "quorum"}
-    if request.policy not in kinds:
+    if (kind := policies.KINDS.get(request.policy)) is None:
         raise InputError(f"policy {request.policy} is unknown: ALL, COVERED or QUORUM")
     try:
-        return Policy(kinds[request.policy], request.quorum)
+        return Policy(kind, request.quorum)
     except SettingsError as error:
         raise InputError(str(error)) from None
 

@@ -15,10 +15,14 @@ from aggregator.policy import Policy
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """Images uint8 [N, H, W, C], to be answered by `answer_by`, a little before the caller's deadline."""
+    """Images uint8 [N, H, W, C], to be answered by `answer_by`, a little before the caller's deadline.
+
+    half: when half of the time until then is over.
+    """
 
     id: int
     images: NDArray[np.uint8]
+    half: float
     answer_by: float
     strict: bool
     policy: Policy

@@ -6,6 +6,7 @@ from bundle.errors import InputError, NonnError
 
 __all__ = [
     "CertificateError",
+    "ClusterNotReady",
     "ClusterUnreachable",
     "InputError",
     "InvariantViolated",
@@ -43,6 +44,12 @@ class RequestRefused(NonnError):
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
+
+
+class ClusterNotReady(NonnError):
+    """A cluster that was started for an experiment did not get to serve, or not in time."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class MissingExtra(NonnError):

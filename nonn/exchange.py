@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bundle import InputError, InputSpec, read_files
 from nonn.cluster_status import ClusterStatus, read_status
 from nonn.errors import CertificateError, ClusterUnreachable, NonnError, RequestRefused, UsageError
-from protos import REFUSED_KEY, credentials, endpoints, handshake, nonn_pb2, tensors
+from protos import REFUSED_KEY, credentials, endpoints, handshake, nonn_pb2, policies, tensors
 from protos.credentials import Credentials
 
 CHANNEL_OPTIONS: Final = (
@@ -175,20 +175,12 @@ def _load(folder: Path) -> Credentials:
 
 def read_policy(text: str) -> dict[str, Any]:
     """`all`, `covered`, `quorum=N` or nothing -> fields of a PredictRequest. Raises UsageError."""
-    kind, equals, number = text.partition("=")
-    if (
-        equals
-        and kind == "quorum"
-        and number.isascii()
-        and number.isdecimal()
-        and len(number) < 10
-        and int(number) > 0
-    ):
-        return {"policy": nonn_pb2.QUORUM, "quorum": int(number)}
-    policies = {"": nonn_pb2.POLICY_UNSPECIFIED, "all": nonn_pb2.ALL, "covered": nonn_pb2.COVERED}
-    if text not in policies:
-        raise UsageError(f"the policy must be all, covered or quorum=N with N from 1 on, not {text!r}")
-    return {"policy": policies[text]}
+    if not text:
+        return {}
+    try:
+        return policies.fields(*policies.parse(text))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def read_pieces(path: Path) -> Iterator[nonn_pb2.ReloadRequest]:

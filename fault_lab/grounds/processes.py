@@ -27,7 +27,8 @@ LAST_BYTES: Final = 2000
 class Processes:
     """A ground: `LocalCluster`, to which the faults of a scenario can be done.
 
-    Logs, device states and control files lie in `folder`, and stay there.
+    Logs, device states and control files lie in `folder`, and stay there. every_fault: be ready for faults
+    that the scenario does not name.
     """
 
     name = "processes"
@@ -39,12 +40,13 @@ class Processes:
         *,
         folder: Path,
         seed: int,
+        every_fault: bool = False,
         announce: Callable[[int], None] = lambda more: None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._controls = Controls(scenario.cluster)
-        self._mischievous = needs_mischief(scenario)
+        self._mischievous = every_fault or needs_mischief(scenario)
         self._links = folder / "links.json"
         proxy_options = ["--control", str(self._links), "--seed", str(seed)]
         memory = scenario.cluster.memory_mb
@@ -55,7 +57,7 @@ class Processes:
             aggregator_options=aggregator_options(scenario),
             device_command=self._device_command,
             device_options=[] if memory is None else ["--memory", str(memory)],
-            proxy_options=proxy_options if needs_proxy(scenario) else None,
+            proxy_options=proxy_options if every_fault or needs_proxy(scenario) else None,
             start_seconds=START_SECONDS,
             announce=announce,
         )

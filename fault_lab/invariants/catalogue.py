@@ -46,10 +46,14 @@ class Broken(Exception):
 
 
 class Violation(Exception):
-    """An invariant did not hold. time: seconds of the core's clock. history: lines, the latest last."""
+    """An invariant did not hold. time: seconds of the core's clock. history: lines, the latest last.
+
+    problem: what was seen, without time and promise.
+    """
 
     def __init__(self, broken: Broken, time: float, history: Sequence[str]) -> None:
         super().__init__(f"at {time:.6f} s: {broken} (promised: {broken.invariant.value})")
         self.invariant = broken.invariant
+        self.problem = str(broken)
         self.time = time
         self.history = tuple(history)

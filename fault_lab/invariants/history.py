@@ -15,9 +15,13 @@ LINES = 40
 
 
 class History:
-    """Steps of a core, and remarks about what was done to it: all of them, or the latest `most`."""
+    """Steps of a core, and remarks about what was done to it: all of them, or the latest `most`.
+
+    steps: counts those of the core, forgotten ones too.
+    """
 
     def __init__(self, most: int | None = None) -> None:
+        self.steps = 0
         self._most = most
         self._steps: list[tuple[float, Event | str, Sequence[Effect]]] = []
 
@@ -25,6 +29,7 @@ class History:
         return len(self._steps)
 
     def record(self, now: float, event: Event, effects: Sequence[Effect]) -> None:
+        self.steps += 1
         self._steps.append((now, event, effects))
         if self._most is not None and len(self._steps) > 2 * self._most:
             del self._steps[: -self._most]

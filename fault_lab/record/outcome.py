@@ -18,7 +18,7 @@ class Ending(enum.Enum):
 class Outcome:
     """sent: seconds after the load has begun. seconds: until the outcome. code: of a refusal, or of what was
     said instead of one. right: of the images, so many were classified rightly; None without labels.
-    expected_accuracy: as the answer told it.
+    expected_accuracy: as the answer told it. first: index of its first image; the others follow.
     """
 
     number: int
@@ -26,6 +26,7 @@ class Outcome:
     seconds: float
     ending: Ending
     images: int = 1
+    first: int = 0
     code: str = ""
     answered: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()

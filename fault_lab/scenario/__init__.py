@@ -6,7 +6,7 @@
 """
 
 from fault_lab.scenario.faults import FAULTS, Fault, Group
-from fault_lab.scenario.load import find_scenario, library, load_scenario
+from fault_lab.scenario.load import check_faults, find_scenario, library, load_scenario
 from fault_lab.scenario.model import Cluster, Load, Scenario
 from fault_lab.scenario.plan import AGGREGATOR, Injection, make_plan
 
@@ -19,6 +19,7 @@ __all__ = [
     "Injection",
     "Load",
     "Scenario",
+    "check_faults",
     "find_scenario",
     "library",
     "load_scenario",

@@ -32,8 +32,11 @@ def find_scenario(text: str) -> Path:
     raise ScenarioError(f"there is no scenario {text!r}: name a .toml file or one of {names}")
 
 
-def load_scenario(path: Path) -> Scenario:
-    """Raises ScenarioError: the file, the line, what is wrong there and what is allowed."""
+def load_scenario(path: Path, base: Path | None = None) -> Scenario:
+    """base: what paths in it count from, if not its own folder.
+
+    Raises ScenarioError: the file, the line, what is wrong there and what is allowed.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
@@ -49,14 +52,23 @@ def load_scenario(path: Path) -> Scenario:
                 f"{path}:{_line(text, (key,))}: {key}: unknown key; the file's name is its name"
             )
     try:
-        scenario = Scenario.model_validate({**table, "name": path.stem, "base": path.resolve().parent})
-        check_plan(scenario)
+        scenario = Scenario.model_validate(
+            {**table, "name": path.stem, "base": base or path.resolve().parent}
+        )
     except ValidationError as error:
         raise ScenarioError(_first_problem(path, text, table, error)) from error
+    check_faults(path, scenario)
+    return scenario
+
+
+def check_faults(path: Path, scenario: Scenario, parts: int | None = None) -> None:
+    """parts: of the bundle, when that is known. Raises ScenarioError with the line of the fault."""
+    try:
+        check_plan(scenario, parts)
     except ScenarioError as error:
         place = () if error.fault is None else ("fault", error.fault)
-        raise ScenarioError(f"{path}:{_line(text, place)}: {error}", fault=error.fault) from None
-    return scenario
+        line = _line(path.read_text(encoding="utf-8"), place)
+        raise ScenarioError(f"{path}:{line}: {error}", fault=error.fault) from None
 
 
 def _first_problem(path: Path, text: str, table: dict[str, Any], error: ValidationError) -> str:

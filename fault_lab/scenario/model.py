@@ -5,10 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from aggregator.errors import SettingsError
-from aggregator.policy import Policy
 from fault_lab.proxy import LINKS
 from fault_lab.scenario.faults import Fault, PositiveSeconds, Seconds, Section
+from protos import policies
 
 MOST_DEVICES = 64
 
@@ -57,10 +56,7 @@ class Load(Section):
     @field_validator("policy")
     @classmethod
     def _policy(cls, policy: str) -> str:
-        try:
-            Policy.parse(policy)
-        except SettingsError as error:
-            raise ValueError(str(error)) from None
+        policies.parse(policy)
         return policy
 
     @model_validator(mode="after")

@@ -2,17 +2,19 @@
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from bundle import MAX_STUDENTS
 from fault_lab.scenario.errors import ScenarioError
 from fault_lab.scenario.faults import AnyFault
 from fault_lab.scenario.model import Scenario
 
 AGGREGATOR: Final = -1
-Hosts = Mapping[int, Sequence[int]]  # part -> indices of the devices that serve it
+UNKNOWN: Final = -2  # and below: some device of part 0, of part 1, ...
+Hosts = Mapping[int, Collection[int]]  # part -> indices of the devices that serve it
 CHOICES: Final = "all, a device, a pattern such as device-[0-3], part N or random N"
 
 
@@ -30,15 +32,36 @@ class Injection:
 
     @property
     def target(self) -> str:
+        if self.device <= UNKNOWN:
+            return f"part {UNKNOWN - self.device}"
         return "aggregator" if self.device == AGGREGATOR else f"device-{self.device}"
 
     def contradicts(self, other: "Injection") -> bool:
+        unknown = min(self.device, other.device) <= UNKNOWN and max(self.device, other.device) >= 0
         return (
-            self.device == other.device
+            (self.device == other.device or unknown)
             and self.fault.group is other.fault.group
             and self.begin <= other.end
             and other.begin <= self.end
         )
+
+
+class _Unknown(Mapping[int, Collection[int]]):
+    """Parts whose devices are not known yet: each may be that of any other target."""
+
+    def __init__(self, parts: int | None) -> None:
+        self._parts = MAX_STUDENTS if parts is None else parts
+
+    def __getitem__(self, part: int) -> Collection[int]:
+        if 0 <= part < self._parts:
+            return (UNKNOWN - part,)
+        raise KeyError(part)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._parts))
+
+    def __len__(self) -> int:
+        return self._parts
 
 
 def make_plan(scenario: Scenario, seed: int, hosts: Hosts) -> tuple[Injection, ...]:
@@ -54,23 +77,23 @@ def make_plan(scenario: Scenario, seed: int, hosts: Hosts) -> tuple[Injection, .
     for index in order:
         fault = scenario.fault[index]
         try:
-            _inject(scenario, fault, index, hosts, random, found)
+            _inject(scenario, fault, hosts, random, found)
         except ScenarioError as error:
             raise ScenarioError(str(error), fault=index) from None
     return tuple(sorted(found, key=lambda injection: (injection.begin, injection.number)))
 
 
-def check_plan(scenario: Scenario) -> None:
-    """As far as it can be checked before the cluster runs. Raises ScenarioError as `make_plan` does."""
-    devices = range(scenario.cluster.devices)
-    # Each part on any device: a target must be one, but which devices serve it is not known yet.
-    make_plan(scenario, scenario.seed, {-1: devices})
+def check_plan(scenario: Scenario, parts: int | None = None) -> None:
+    """As far as it can be checked before the cluster runs: which devices serve a part is not known yet.
+
+    parts: of the bundle, when that is known. Raises ScenarioError as `make_plan` does.
+    """
+    make_plan(scenario, scenario.seed, _Unknown(parts))
 
 
 def _inject(
     scenario: Scenario,
     fault: AnyFault,
-    index: int,
     hosts: Hosts,
     random: Random,
     found: list[Injection],
@@ -82,7 +105,8 @@ def _inject(
             end = _end(scenario, fault, start)
             injection = Injection(len(found), fault, device, start, end)
             for other in found:
-                if injection.contradicts(other):
+                drawn = _is_random(fault) and other.device <= UNKNOWN  # it will keep away from those
+                if injection.contradicts(other) and not drawn:
                     raise ScenarioError(
                         f"{fault.type} of {injection.target} from {start:g} s to {end:g} s contradicts its "
                         f"{other.fault.type} from {other.begin:g} s to {other.end:g} s: both decide "
@@ -131,11 +155,12 @@ def _draw(
 ) -> list[int]:
     latest = begin + max(count - 1, 0) * fault.stagger
     span = (begin, max(_end(scenario, fault, latest), latest))
+    known = [other for other in found if other.device >= 0]
     free = [
         device
         for device in range(scenario.cluster.devices)
         if device not in chosen
-        and not any(Injection(-1, fault, device, *span).contradicts(other) for other in found)
+        and not any(Injection(-1, fault, device, *span).contradicts(other) for other in known)
     ]
     if not 0 < count <= len(free):
         raise ScenarioError(
@@ -149,13 +174,9 @@ def _named(scenario: Scenario, target: str, hosts: Hosts) -> Sequence[int]:
     if target == "all":
         return range(len(names))
     if match := re.fullmatch(r"part (\d+)", target, re.ASCII):
-        if -1 in hosts:
-            return ()
-        if not (serving := sorted(hosts.get(int(match[1]), ()))):
-            raise ScenarioError(
-                f"target: {target!r}: the bundle's parts are {', '.join(map(str, sorted(hosts)))}"
-            )
-        return serving
+        if (serving := hosts.get(int(match[1]))) is None:
+            raise ScenarioError(f"target: {target!r}: the bundle has parts 0 to {len(hosts) - 1}")
+        return sorted(serving)
     matching = [index for index, name in enumerate(names) if fnmatch.fnmatchcase(name, target)]
     if not matching:
         raise ScenarioError(f"target: {target!r} matches none of {names[0]} to {names[-1]}: use {CHOICES}")

@@ -1,16 +1,20 @@
 """A simulated device: joins, loads, works, leaves and joins again, as device_node does."""
 
+import math
 from random import Random
 from typing import Any
 
 from aggregator import Model, Settings, effects, events
+from aggregator.model import Student
 from device_node.backoff import Backoff
 from device_node.connection import CONNECT_SECONDS, DRAIN_SECONDS, SILENT_PINGS
 from fault_lab.simulation.clock import Clock
 from fault_lab.simulation.connection import Aggregator, Connection, End
+from fault_lab.simulation.lies import Lie, any_lie
 from fault_lab.simulation.network import Way
 from fault_lab.simulation.process import Action, Process
 from fault_lab.simulation.scenario import DeviceSpec
+from fault_lab.simulation.sizes import TOY, Sizes
 from fault_lab.simulation.store import Pair, Store
 from fault_lab.simulation.worker import Worker
 
@@ -19,7 +23,10 @@ START = 0.3  # seconds from the start of the process to its first attempt
 
 
 class Device:
-    """slowness, lying, refusing, busy, stuck: what faults have made of it; see `scenario.Kind`."""
+    """slowness, lying, refusing, busy, stuck, cut: what faults have made of it; see `scenario.Kind`.
+
+    lying, refusing: chances, for each share of a work. lie: what it then says. cut: no connection is made.
+    """
 
     def __init__(
         self,
@@ -29,24 +36,26 @@ class Device:
         aggregator: Aggregator,
         models: tuple[Model, ...],
         seed: int,
+        sizes: Sizes = TOY,
     ) -> None:
         self.device_id = f"device-{number}"
         self.spec = spec
         self.clock = clock
         self.random = Random(f"nonn device {seed} {number}")
-        self.up = Way(clock, self.random, spec.delay, spec.jitter)
-        self.down = Way(clock, self.random, spec.delay, spec.jitter)
+        self.up = Way(clock, self.random, spec.delay, spec.jitter, sizes)
+        self.down = Way(clock, self.random, spec.delay, spec.jitter, sizes)
+        self.up.bandwidth = self.down.bandwidth = spec.bandwidth
         self.slowness = 1.0
-        self.lying = 0.0
-        self.refusing = False
-        self.busy = False
-        self.stuck = False
+        self.lie: Lie = any_lie
+        self.lying = self.refusing = 0.0
+        self.busy = self.stuck = self.cut = False
         self.process = Process(clock, spec.rate)
         self.connection: Connection | None = None
         self.store = Store(self)
         self.worker = Worker(self, None, 1)
         self._aggregator = aggregator
         self._models = models
+        self._sizes = sizes
         self._backoff = Backoff(self.random)
         self._unstuck: list[tuple[Action, tuple[Any, ...]]] = []
         self._welcomed = False
@@ -69,6 +78,16 @@ class Device:
         self._backoff.reset()
         self.process.later(START, self._connect)
 
+    @property
+    def connectable(self) -> bool:
+        """Whether a question to the aggregator would get its answer."""
+        return self.up.open and self.down.open
+
+    def reset(self) -> None:
+        """Its connection breaks, and both ends are told."""
+        if self.connection is not None:
+            self.connection.reset()
+
     def crash(self, *, silently: bool) -> None:
         if self.connection is not None:
             if silently:
@@ -77,6 +96,11 @@ class Device:
                 self.connection.close_by_device()
         if self.process.running:
             self._end()
+
+    def speed_up(self) -> None:
+        """As fast as ever, in what it is at as well."""
+        self.process.hurry(self.slowness)
+        self.slowness = 1.0
 
     def when_unstuck(self, action: Action, *arguments: Any) -> None:
         self._unstuck.append((action, arguments))
@@ -124,6 +148,16 @@ class Device:
 
     # ---- facts
 
+    def student(self, pair: Pair) -> Student:
+        return self._models[self.number_of(pair[0])].students[pair[1]]
+
+    def transfer(self, pair: Pair) -> float:
+        """Seconds that faults and the line add to fetching a student; other messages pass meanwhile."""
+        seconds = self.up.added + self.down.added
+        if self.down.bandwidth < math.inf:
+            seconds += self._sizes.files[pair[1]] / self.down.bandwidth
+        return seconds
+
     @property
     def told_speed(self) -> float:
         return self._speed if self.spec.told else 0.0
@@ -134,9 +168,6 @@ class Device:
 
     def number_of(self, bundle_id: str) -> int:
         return next(i for i, model in enumerate(self._models) if model.bundle_id == bundle_id)
-
-    def digest(self, pair: Pair) -> str:
-        return self._models[self.number_of(pair[0])].students[pair[1]].sha256
 
     def _facts(self) -> events.DeviceFacts:
         return events.DeviceFacts(
@@ -165,6 +196,9 @@ class Device:
         self._silence = CONNECT_SECONDS
         self._heard = self._connected = self.process.now
         handshake = self.up.seconds() + self.down.seconds()
+        if self.cut:
+            self.process.later(handshake, self.ended, self.connection)
+            return
         self.connection.up.send(self._facts(), extra=handshake)
         self._listen(self.connection)
 

@@ -26,11 +26,11 @@ def begin_and_end(fault: Fault, device: Device) -> tuple[Action, Action]:
         case Kind.LIE:
             return _change(device, "lying", amount, 0.0)
         case Kind.REFUSE:
-            return _change(device, "refusing", True, False)
+            return _change(device, "refusing", 1.0, 0.0)
         case Kind.BUSY:
             return _change(device, "busy", True, False)
         case Kind.SLOW:
-            return _change(device, "slowness", amount, 1.0)
+            return lambda: setattr(device, "slowness", amount), device.speed_up
         case Kind.BLACK_HOLE:
             return _ways(Way.close, device.up, device.down), _ways(Way.reopen, device.up, device.down)
         case Kind.MUTE:
@@ -38,15 +38,10 @@ def begin_and_end(fault: Fault, device: Device) -> tuple[Action, Action]:
         case Kind.DEAF:
             return _ways(Way.close, device.down), _ways(Way.reopen, device.down)
         case Kind.RESET:
-            return lambda: reset(device), lambda: None
+            return device.reset, lambda: None
         case Kind.LAG:
             slow = [_change(way, "slowed", amount, 1.0) for way in (device.up, device.down)]
             return _all(*(begin for begin, _ in slow)), _all(*(end for _, end in slow))
-
-
-def reset(device: Device) -> None:
-    if device.connection is not None:
-        device.connection.reset()
 
 
 def _come_back(fault: Fault, device: Device) -> Action:

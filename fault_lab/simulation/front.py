@@ -17,10 +17,14 @@ from fault_lab.simulation.scenario import Ask
 from fault_lab.simulation.toy import make_images
 
 CLOSING = 0.001  # seconds between the end of a link and the end of its stream
+Told = effects.Answer | effects.Refuse | None  # None: the aggregator is gone, and has not said anything
 
 
 class Front:
-    """Feeds the core, carries out its effects, wakes it. count: of what happened, by name."""
+    """Feeds the core, carries out its effects, wakes it. count: of what happened, by name.
+
+    running: the process lives; back: when it was last started, or went on after a pause.
+    """
 
     def __init__(self, clock: Clock, watch: Watch, models: tuple[Model, ...], seed: int) -> None:
         self.clock = clock
@@ -28,11 +32,35 @@ class Front:
         self.models = models
         self.count: Counter[str] = Counter()
         self.outcomes: dict[int, effects.Answer | effects.Refuse] = {}
+        self.running = True
+        self.back = 0.0
+        self._tell: dict[int, Callable[[Told], object]] = {}
         self._random = Random(f"nonn clients {seed}")
         self._connections: dict[int, Connection] = {}
         self._number = 0
         self._wakeup = float("inf")
         self._backlog: deque[Callable[[], object]] | None = None  # while the process is held up
+
+    @property
+    def listening(self) -> bool:
+        """It runs, and is not held up."""
+        return self.running and self._backlog is None
+
+    def crash(self) -> None:
+        """The process ends; the system closes its connections."""
+        self.running = False
+        self._wakeup = float("inf")
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            connection.close_by_aggregator()
+        tell, self._tell = self._tell, {}
+        for callback in tell.values():
+            callback(None)
+
+    def start(self, watch: Watch) -> None:
+        """Another process, with a core of its own that knows of nobody."""
+        self.watch = watch
+        self.running, self.back = True, self.clock.now
 
     def pause(self, seconds: float) -> None:
         """Nothing is heard, and nothing done, for so long."""
@@ -42,6 +70,7 @@ class Front:
 
     def _resume(self, seconds: float) -> None:
         backlog, self._backlog = self._backlog or deque(), None
+        self.back = self.clock.now
         self._wakeup = float("inf")
         self.feed(events.Paused(seconds))
         while backlog:
@@ -65,7 +94,9 @@ class Front:
         self._now_or_later(self._end, connection)
 
     def _accept(self, connection: Connection, facts: events.DeviceFacts) -> None:
-        if not connection.link:
+        if not self.running:
+            connection.close_by_aggregator()
+        elif not connection.link:
             connection.link = self._next_number()
             self._connections[connection.link] = connection
             self.feed(events.Joined(connection.link, facts))
@@ -80,14 +111,24 @@ class Front:
 
     # ---- clients
 
-    def ask(self, ask: Ask) -> int:
-        """The request arrives now."""
+    def ask(self, ask: Ask, tell: Callable[[Told], object] | None = None) -> int:
+        """The request arrives now. tell: called with its outcome, which may be at once."""
         number = self._next_number()
         self.count["requests"] += 1
+        if tell is not None:
+            self._tell[number] = tell
         self._now_or_later(self._ask, number, ask)
         return number
 
+    def cancel(self, request: int) -> None:
+        """The client has gone, and is told nothing any more."""
+        self._tell.pop(request, None)
+        self._now_or_later(self._cancel, request)
+
     def _ask(self, number: int, ask: Ask) -> None:
+        if not self.running:
+            self._outcome(number, None)
+            return
         images = make_images(self._random, number, ask.images, self.watch.model.input.channels)
         if not ask.sound:
             images = images.astype(np.float32) if number % 2 else images[..., :-1]
@@ -95,12 +136,18 @@ class Front:
         bundle_id = "" if ask.bundle is None else self.models[ask.bundle].bundle_id
         self.feed(events.Predict(number, images, deadline, ask.strict, bundle_id, ask.policy))
         if ask.cancel is not None:
-            self.clock.after(ask.cancel, self._now_or_later, self._cancel, number)
+            self.clock.after(ask.cancel, self.cancel, number)
 
     def _cancel(self, request: int) -> None:
-        if request not in self.outcomes:
+        if self.running and request not in self.outcomes:
             self.count["cancelled"] += 1
             self.feed(events.Cancelled(request))
+
+    def _outcome(self, request: int, outcome: Told) -> None:
+        if outcome is not None:
+            self.outcomes[request] = outcome
+        if (tell := self._tell.pop(request, None)) is not None:
+            tell(outcome)
 
     # ---- the operator
 
@@ -132,11 +179,11 @@ class Front:
             case effects.Answer(request):
                 self.count["answered"] += 1
                 self.count["degraded"] += bool(effect.missing)
-                self.outcomes[request] = effect
+                self._outcome(request, effect)
             case effects.Refuse(request):
                 self.count["refused"] += 1
                 self.count[effect.code.name] += 1
-                self.outcomes[request] = effect
+                self._outcome(request, effect)
             case effects.Welcome(link):
                 self._connections[link].down.send((effect, self.watch.settings))
             case effects.Ping(link) | effects.Assign(link):

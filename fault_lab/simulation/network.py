@@ -5,12 +5,14 @@ messages are lost, doubled or overtaken, which a sound core must survive too. A 
 until it ends, as TCP would by sending them again.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from fault_lab.simulation.clock import Clock
+from fault_lab.simulation.sizes import TOY, Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +30,23 @@ GENTLE = Harshness()
 class Way:
     """One direction, which outlives the streams in it. delay, jitter: seconds; slowed: by what factor.
 
+    added, wobble: seconds that faults add to this, and by how much that varies either way.
+    bandwidth: bytes a second, shared by all streams; the line is busy until what was sent before is through.
     harmed: a message has been lost, doubled or overtaken, so that both ends may disagree for good.
     """
 
-    def __init__(self, clock: Clock, random: Random, delay: float, jitter: float) -> None:
+    def __init__(self, clock: Clock, random: Random, delay: float, jitter: float, sizes: Sizes = TOY) -> None:
         self.clock = clock
         self.random = random
         self.slowed = 1.0
+        self.added = self.wobble = 0.0
+        self.bandwidth = math.inf
         self.harshness = GENTLE
         self.harmed = False
         self._delay = delay
         self._jitter = jitter
+        self._sizes = sizes
+        self._free = 0.0
         self._black_holes = 0
         self._kept: list[tuple[Stream, Any]] = []
 
@@ -47,8 +55,18 @@ class Way:
         return self._black_holes == 0
 
     def seconds(self) -> float:
-        """That the next message takes."""
-        return self.slowed * (self._delay + self._jitter * self.random.random())
+        """That the next message is under way, however large it is."""
+        seconds = self.slowed * (self._delay + self._jitter * self.random.random())
+        if self.added:
+            seconds += max(0.0, self.added + self.wobble * (2.0 * self.random.random() - 1.0))
+        return seconds
+
+    def queue(self, message: Any) -> float:
+        """Seconds until the line has taken the message: it does one after another."""
+        if self.bandwidth == math.inf:
+            return 0.0
+        self._free = max(self._free, self.clock.now) + self._sizes.of(message) / self.bandwidth
+        return self._free - self.clock.now
 
     def close(self) -> None:
         """A black hole begins."""
@@ -83,7 +101,7 @@ class Stream:
         if not way.open:
             way.keep(self, message)
             return
-        arrival = way.clock.now + way.seconds() + extra
+        arrival = way.clock.now + way.queue(message) + way.seconds() + extra
         if way.harshness is not GENTLE and not faithful:
             self._send_harshly(arrival, message)
             return

@@ -1,6 +1,7 @@
 """All that is decided before a simulation begins: a value, drawn from a seed by `draw`."""
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -50,7 +51,8 @@ class DeviceSpec:
     """One machine. start: when its process starts. speed: 10^9 multiply-adds a second; told: if it says so.
 
     memory_bytes: 0 for plenty. rate: seconds of its own clock in a second. delay, jitter: of its way, in
-    seconds. fetch, load: seconds for one student. straggles: the chance that a student takes `straggling`
+    seconds. bandwidth: of either direction, in bytes a second. fetch, load: seconds for one student, beside
+    what the way takes for its file. straggles: the chance that a student takes `straggling`
     times as long. failures: by (bundle number, student), how often in a row it cannot be loaded.
     """
 
@@ -66,6 +68,7 @@ class DeviceSpec:
     straggles: float
     straggling: float
     failures: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    bandwidth: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

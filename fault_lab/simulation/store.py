@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, int]  # bundle id and student
 SELF_TEST = 0.01  # seconds
+STUCK = 0.1  # between two looks whether a file that is on its way can arrive
 
 
 class Store:
@@ -26,6 +27,10 @@ class Store:
         self._turn = 0
         self._assignment = 0  # number of the latest
         self._failures = dict(device.spec.failures)
+
+    def lose_files(self) -> None:
+        """They are damaged, which their digests tell: as good as none."""
+        self.cached = frozenset()
 
     def lose_memory(self) -> None:
         """The process has ended. Files remain."""
@@ -61,19 +66,25 @@ class Store:
                 self._serve(connection, pair)
                 continue
             self._making = pair
-            seconds = SELF_TEST
+            seconds, transfer = SELF_TEST, 0.0
             if pair not in self._loaded:
                 seconds += spec.load
-                if device.digest(pair) not in self.cached:
+                if device.student(pair).sha256 not in self.cached:
                     seconds += spec.fetch
-            device.process.later(seconds * device.slowness, self._made, connection, self._turn, pair)
+                    transfer = device.transfer(pair)
+            seconds = seconds * device.slowness + transfer
+            device.process.spend(seconds, self._made, connection, self._turn, pair)
 
     def _made(self, connection: "Connection", turn: int, pair: Pair) -> None:
         if turn != self._turn:
             return
         device = self.device
+        digest = device.student(pair).sha256
+        if digest not in self.cached and not device.connectable:
+            device.process.spend(STUCK, self._made, connection, turn, pair)
+            return
         self._making = None
-        self.cached |= {device.digest(pair)}
+        self.cached |= {digest}
         if self._fails(pair):
             device.worker.discount()
             self._say(connection, pair, passed=False, error="its self-test is off by 1")

@@ -9,7 +9,7 @@ from aggregator.effects import SendWork
 from device_node.students import LARGEST_RUN
 from fault_lab.invariants import Broken, Invariant
 from fault_lab.simulation.lies import answers
-from fault_lab.simulation.toy import MULTIPLY_ADDS, compute
+from fault_lab.simulation.toy import compute
 
 if TYPE_CHECKING:
     from fault_lab.simulation.connection import Connection
@@ -100,19 +100,20 @@ class Worker:
         student = job.students.pop(0)
         if device.process.now >= job.deadline:
             self._refuse(job.work, student, "BUDGET_PASSED: its time was over before its turn", fault=False)
-        elif device.refusing:
+        elif device.refusing and device.random.random() < device.refusing:
             self._refuse(job.work, student, "FAILED: it cannot")
         else:
             self._computing = True
             runs = -(-len(job.work.images) // LARGEST_RUN)
-            seconds = self._seconds(job.work) / runs
+            seconds = self._seconds(job.work, student) / runs
             # Between runs the device looks whether anybody still waits.
             useful = 1 + int((job.deadline - device.process.now) / seconds)
-            device.process.later(seconds * min(runs, useful), self._computed, job, student, useful >= runs)
+            device.process.spend(seconds * min(runs, useful), self._computed, job, student, useful >= runs)
 
-    def _seconds(self, work: SendWork) -> float:
+    def _seconds(self, work: SendWork, student: int) -> float:
         device, spec = self._device, self._device.spec
-        seconds = len(work.images) * MULTIPLY_ADDS / (spec.speed * 1e9) * device.slowness
+        cost = device.student((work.bundle_id, student)).cost
+        seconds = len(work.images) * cost / (spec.speed * 1e9) * device.slowness
         seconds *= 0.9 + 0.2 * device.random.random()
         straggling = spec.straggling if device.random.random() < spec.straggles else 1.0
         return min(seconds * straggling, LONGEST)
@@ -131,9 +132,9 @@ class Worker:
             return
         logits = compute(job.work.bundle_id, student, job.work.images)
         partial = events.Partial(connection.link, job.work.bundle_id, job.work.work, student, logits)
-        for message, late in answers(device.random, device.lying, partial):
+        for message, late in answers(device.random, device.lying, device.lie, partial):
             if late:
-                device.process.later(late, connection.say, message)
+                device.process.spend(late, connection.say, message)
             else:
                 connection.say(message)
         self.go_on()

@@ -195,6 +195,31 @@ def test_a_straggler_is_skipped_once_it_takes_far_longer_than_usual(cluster: Clu
     assert cluster.answered(quick).missing == cluster.assigned[slow]
 
 
+def test_nobody_waits_out_his_time_for_a_device_that_is_always_far_slower_than_the_others(
+    cluster: Cluster,
+) -> None:
+    slow, fast = cluster.serve(2)
+    for _ in range(10):
+        cluster.predict(within=5.0)
+        cluster.wait(0.01)
+        cluster.answer(fast)
+        cluster.wait(1.0, answering=[slow, fast])
+        cluster.answer(slow)
+    for _ in range(2):
+        cluster.predict(within=5.0)
+        cluster.answer(fast)
+    cluster.wait(0.9, answering=[slow, fast])
+    request = cluster.predict(within=1.0)
+    strict = cluster.predict(within=5.0, strict=True)
+    cluster.wait(0.4, answering=[slow, fast])
+    assert cluster.work().links == (slow, fast), "for half of its time it waits for every device"
+    cluster.wait(0.1, answering=[slow, fast])
+    assert cluster.work().links == (fast,)
+    cluster.answer(fast)
+    assert cluster.answered(request).missing == cluster.assigned[slow]
+    assert cluster.outcome(strict) is None, "and is not refused because another one was in a hurry"
+
+
 def test_a_device_that_catches_up_is_used_again(cluster: Cluster) -> None:
     slow, fast = cluster.serve(2)
     works = []

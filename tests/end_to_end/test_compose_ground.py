@@ -20,10 +20,11 @@ from fault_lab.grounds.compose import Compose
 from fault_lab.scenario import AGGREGATOR, FAULTS, Injection, Scenario
 from nonn import Client
 from nonn.errors import NonnError
+from tests.containers import needs_engine
 from tests.end_to_end.offline import Offline
 from tests.end_to_end.small_bundle import STUDENTS, random_images
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy, needs_engine]
 
 IMAGES = random_images(2, seed=6)
 DEVICES = 4

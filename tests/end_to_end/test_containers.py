@@ -12,6 +12,7 @@ from bundle import Bundle
 from nonn import Client
 from nonn.cluster_status import ClusterStatus
 from nonn.errors import NonnError
+from tests.containers import needs_engine
 from tests.end_to_end.offline import Offline
 from tests.end_to_end.small_bundle import random_images
 
@@ -36,7 +37,7 @@ def docker(*arguments: str, seconds: float = 60, check: bool = True, **environme
     return result.stdout.strip()
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy, needs_engine]
 
 
 @pytest.fixture(scope="module")

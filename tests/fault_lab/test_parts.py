@@ -12,6 +12,7 @@ from fault_lab.simulation.clock import Clock
 from fault_lab.simulation.network import Harshness, Stream, Way
 from fault_lab.simulation.process import Process
 from fault_lab.simulation.scenario import Ask, DeviceSpec
+from fault_lab.simulation.sizes import OVERHEAD
 from fault_lab.simulation.toy import Shape
 
 STURDY = DeviceSpec(
@@ -150,6 +151,57 @@ def test_a_process_goes_by_its_own_clock(clock: Clock) -> None:
     assert (done, process.now) == ([0.5], 2.0)
 
 
+def test_a_clock_that_jumps_rings_early_and_shortens_no_task(clock: Clock) -> None:
+    process, done = Process(clock, rate=1.0), list[tuple[str, float]]()
+    process.start()
+    process.later(2.0, lambda: done.append(("soon", clock.now)))
+    process.later(20.0, lambda: done.append(("late", clock.now)))
+    process.spend(3.0, lambda: done.append(("task", clock.now)))
+    clock.run_until(1.0)
+    process.jump(10.0)
+    assert process.now == 11.0
+    assert process.received() == 1.0, "a jump looks like a stall: what is read now may be as old as that"
+    clock.run_until(30.0)
+    assert done == [("soon", 1.0), ("task", 3.0), ("late", 10.0)]
+
+
+def test_what_a_process_is_at_may_go_faster_from_now_on(clock: Clock) -> None:
+    process, done = Process(clock, rate=1.0), list[float]()
+    process.start()
+    process.spend(9.0, lambda: done.append(clock.now))
+    clock.run_until(1.0)
+    process.hurry(4.0)
+    clock.run_until(20.0)
+    assert done == [3.0]
+
+
+def test_a_narrow_line_takes_one_message_after_another(clock: Clock) -> None:
+    way, stream, arrived = make_stream(clock)
+    way.bandwidth = 100.0
+    stream.send(1)
+    Stream(way, arrived.append).send(2)
+    clock.run_until(OVERHEAD / 100.0)
+    assert arrived == []
+    clock.run_until(OVERHEAD / 100.0 + 0.6)
+    assert arrived == [1]
+    clock.run_until(2 * OVERHEAD / 100.0 + 0.6)
+    assert arrived == [1, 2]
+
+
+def test_added_latency_is_felt_from_then_on(clock: Clock) -> None:
+    way, stream, arrived = make_stream(clock)
+    way.added, way.wobble = 5.0, 1.0
+    stream.send(1)
+    clock.run_until(4.0)
+    assert arrived == []
+    clock.run_until(6.6)
+    assert arrived == [1]
+    way.added = 0.0
+    stream.send(2)
+    clock.run_until(7.2)
+    assert arrived == [1, 2]
+
+
 def quiet(devices: int) -> Scenario:
     """Nothing but these sturdy devices, and a request a second."""
     return Scenario(
@@ -167,7 +219,9 @@ def quiet(devices: int) -> Scenario:
 def test_without_faults_every_request_is_answered_by_all(devices: int) -> None:
     simulation = Simulation(quiet(devices))
     outcome = simulation.run()
-    answers = [found for found in simulation.front.outcomes.values() if isinstance(found, effects.Answer)]
+    answers = [
+        found for found in simulation.cluster.front.outcomes.values() if isinstance(found, effects.Answer)
+    ]
     assert outcome.count["refused"] == 1, "the one after the end"
     assert outcome.count["answered"] == len(answers) >= 7
     assert all(answer.missing == () for answer in answers)
@@ -175,8 +229,8 @@ def test_without_faults_every_request_is_answered_by_all(devices: int) -> None:
 
 def test_a_device_that_gives_its_aggregator_up_comes_back_under_another_link() -> None:
     simulation = Simulation(quiet(1))
-    simulation.clock.at(4.0, simulation.devices[0].down.close)
-    simulation.clock.at(9.5, simulation.devices[0].down.reopen)
+    simulation.cluster.clock.at(4.0, simulation.cluster.devices[0].down.close)
+    simulation.cluster.clock.at(9.5, simulation.cluster.devices[0].down.reopen)
     simulation.run()
     lines = list(simulation.history.lines())
     assert sum("> Joined(" in line for line in lines) == 2

@@ -1,0 +1,1 @@
+"""The kinds of `nonn faults`, one module each."""
