@@ -168,9 +168,15 @@ class Session:
     def _settle(self) -> None:
         """The cluster is whole: so long have the faults that are over taken to heal."""
         self._judge.lying = False
+        most = self.scenario.recovery
         for event in self.events:
-            if event.end is not None and not event.settled:
-                event.recovered, event.settled = max(0.0, self.now - event.end), True
+            if event.end is None or event.settled:
+                continue
+            event.recovered, event.settled = max(0.0, self.now - event.end), True
+            if event.recovered > most and self.phase == "running":
+                what = f"{event.injection.fault.type} of {event.injection.target}"
+                seconds = f"{event.recovered:.1f} s after it was over, {most:g} s at the most"
+                self.problems.append(Problem("WHOLE_AGAIN", f"{what}: whole {seconds}", self.now))
 
     def _excused(self, sent: float) -> bool:
         return self._aggregator_down or sent < self._aggregator_back
