@@ -179,3 +179,26 @@ def test_compose_understands_the_cluster_of_a_scenario(
     wrapper = ["python3", "-m", "fault_lab.mischief", "/control/device-1.json"]
     assert device["entrypoint"] == (wrapper if mischievous else None)
     assert device["restart"] == "no"
+
+
+def rows() -> dict[str, list[str]]:
+    """Of the tables in the documentation, by the name in their first cell."""
+    page = (ROOT / "docs/how-to/containers.md").read_text()
+    found = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    return {cells[0].strip("`"): cells[1:] for cells in found}
+
+
+def test_the_documentation_has_the_figures_of_every_board_and_link() -> None:
+    table = rows()
+    assert table.keys() == BOARDS.keys() | LINKS.keys()
+    for name, board in BOARDS.items():
+        milliseconds, share, _, limit = table[name][1:]
+        assert milliseconds.startswith(f"{board.resnet18_ms:g} ms")
+        assert (share, limit) == (f"{board.share:g}", f"{board.free_mb} MB")
+    for name, link in LINKS.items():
+        latency, jitter, bandwidth = (
+            float(number) * {"ms": 1e-3, "s": 1.0, "Mbit/s": 125e3, "kbit/s": 125.0}[unit]
+            for number, unit in (cell.split() for cell in table[name][:3])
+        )
+        told = (2 * link.toxics.latency, link.toxics.jitter, link.toxics.bandwidth)
+        assert (latency, jitter, bandwidth) == pytest.approx(told)
