@@ -68,7 +68,7 @@ def _figures(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("answered", f"{summary['answered']:,}", _part(summary["answered"], summary["requests"])),
         ("degraded", f"{summary['degraded']:,}", "answered without some student"),
         ("refused", f"{summary['refused']:,}", refusals),
-        ("unreachable", f"{summary['unreachable']:,}", "while the aggregator was down"),
+        ("unreachable", f"{summary['unreachable']:,}", "the aggregator was down, or the caller held up"),
         ("lost", f"{summary['lost']:,}", "no outcome before the deadline"),
         *((f"latency {name}", duration(latency.get(name)), "") for name in ("p50", "p95", "p99", "max")),
         *_accuracy(summary["accuracy"]),

@@ -12,10 +12,12 @@ import numpy as np
 
 from fault_lab.record import Ending, Outcome
 from fault_lab.run.judge import Judge
+from fault_lab.run.pulse import Pulse
 from fault_lab.run.truth import Truth
 from fault_lab.scenario import Load
 from protos import REFUSED_KEY, nonn_pb2, policies, tensors
 
+HELD_UP: Final = "HELD_UP"
 PREDICT: Final = "/nonn.v1.Inference/Predict"
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
@@ -53,10 +55,18 @@ class Callers:
         self._numbers = itertools.count()
         self._order = np.random.default_rng(seed).permutation(len(truth.images))
         self._began = 0.0
+        self._pulse = Pulse()
 
     async def run(self, began: float, seconds: float) -> None:
         """From `began` on (of time.monotonic) for so long; returns when every request has its outcome."""
         self._began = began
+        beating = asyncio.create_task(self._pulse.run())
+        try:
+            await self._call(seconds)
+        finally:
+            beating.cancel()
+
+    async def _call(self, seconds: float) -> None:
         async with grpc.aio.insecure_channel(self._address, options=OPTIONS) as channel:
             predict = channel.unary_unary(PREDICT, response_deserializer=nonn_pb2.PredictResponse.FromString)
             if self._load.rate is not None:
@@ -107,7 +117,7 @@ class Callers:
             code=code,
             **told,
         )
-        if wrong := self._judge.ending(outcome):
+        if wrong := self._judge.ending(outcome, held_up=self._pulse.held_up()):
             problems.append(wrong)
         self._done(outcome, problems)
 
@@ -117,6 +127,8 @@ class Callers:
             return Ending.REFUSED, code
         if self._excused(sent):
             return Ending.UNREACHABLE, code
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and self._pulse.held_up():
+            return Ending.UNREACHABLE, HELD_UP
         return Ending.LOST, f"{code}: {' '.join((error.details() or '').split())}"
 
     def _request(self, rows: Any) -> bytes:

@@ -75,15 +75,15 @@ class Judge:
             return None
         return f"MERGE: off by {off:.3g} from the merge of {answered}"
 
-    def ending(self, outcome: Outcome) -> str | None:
-        """What is wrong with how and when the request ended."""
+    def ending(self, outcome: Outcome, *, held_up: bool = False) -> str | None:
+        """What is wrong with how and when the request ended. held_up: the caller, so that it noticed late."""
         if outcome.ending is Ending.LOST:
             return f"LOST: neither answered nor refused: {outcome.code}"
         if outcome.ending is Ending.UNREACHABLE:
             return None
         if outcome.ending is Ending.REFUSED and outcome.code not in DOCUMENTED:
             return f"REFUSAL: refused with {outcome.code}, which is not documented"
-        if outcome.seconds > self._deadline + NOTICE:
+        if outcome.seconds > self._deadline + NOTICE and not held_up:
             return f"IN_TIME: ended after {outcome.seconds:.3f} s, with a deadline of {self._deadline:g} s"
         return None
 

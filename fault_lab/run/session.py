@@ -13,7 +13,7 @@ from fault_lab.grounds.ground import Ground
 from fault_lab.record import Ending, Fall, Outcome, Problem, Run, Sample
 from fault_lab.report.picture import Phase, Picture
 from fault_lab.run import picture
-from fault_lab.run.asking import Callers
+from fault_lab.run.asking import HELD_UP, Callers
 from fault_lab.run.judge import Judge, check_accuracy
 from fault_lab.run.observer import Observer
 from fault_lab.run.truth import Truth
@@ -221,6 +221,11 @@ class Session:
             notes += (
                 f"{uncompared} answers were not compared with the offline merge: a device made up partial "
                 "logits of a sound shape, which nobody can tell from true ones",
+            )
+        if held_up := sum(outcome.code == HELD_UP for outcome in self.outcomes):
+            notes += (
+                f"{held_up} callers were themselves held up when their time was over, on a machine that was busy "
+                "otherwise: they count as unreachable",
             )
         return Run(
             scenario=scenario.name,

@@ -123,6 +123,12 @@ def test_how_a_request_ended(
     assert (said and said.partition(":")[0]) == complaint
 
 
+def test_a_caller_that_was_held_up_cannot_say_that_an_answer_was_late(judge: Judge) -> None:
+    late = Outcome(1, 0.0, 2.0 + 2 * NOTICE, Ending.ANSWERED)
+    assert judge.ending(late) is not None
+    assert judge.ending(late, held_up=True) is None
+
+
 def outcomes(right: float, expected: float, images: int, repeats: int = 1) -> list[Outcome]:
     """`right` of the images are classified rightly, each time that they are asked about."""
     return [
