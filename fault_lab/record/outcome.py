@@ -9,8 +9,8 @@ class Ending(enum.Enum):
     REFUSED = "refused"
     """with a documented code"""
     UNREACHABLE = "unreachable"
-    """nothing listened while the scenario had the aggregator down; or (code HELD_UP) the caller itself got no time
-    of the processor around its deadline"""
+    """nothing listened while the scenario had the aggregator down; or, with the code HELD_UP, the caller got
+    no time of the processor itself around its deadline"""
     LOST = "lost"
     """neither of these, before its deadline"""
 

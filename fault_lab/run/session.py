@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fault_lab.grounds.ground import Ground
@@ -14,6 +13,7 @@ from fault_lab.record import Ending, Fall, Outcome, Problem, Run, Sample
 from fault_lab.report.picture import Phase, Picture
 from fault_lab.run import picture
 from fault_lab.run.asking import HELD_UP, Callers
+from fault_lab.run.events import Event, timeline
 from fault_lab.run.judge import Judge, check_accuracy
 from fault_lab.run.observer import Observer
 from fault_lab.run.truth import Truth
@@ -21,17 +21,6 @@ from fault_lab.scenario import AGGREGATOR, Injection, Scenario, make_plan
 
 START_SECONDS: Final = 60.0
 HISTORIES: Final = 20  # problems that are told with their history
-
-
-@dataclass(slots=True)
-class _Event:
-    """A fault that was carried out, in seconds after the load has begun; end: None while it lasts."""
-
-    injection: Injection
-    begin: float
-    end: float | None = None
-    recovered: float | None = None
-    settled: bool = False  # whether `recovered` is final
 
 
 class Session:
@@ -58,7 +47,7 @@ class Session:
         self.right = self.labelled = 0  # images
         self.problems: list[Problem] = []
         self.samples: list[Sample] = []
-        self.events: list[_Event] = []
+        self.events: list[Event] = []
         self.observer = Observer(ground.address, scenario.cluster.devices, self._looked)
         self._judge = Judge(truth, strict=scenario.load.strict, deadline=scenario.load.deadline)
         self._watch = watch
@@ -109,28 +98,28 @@ class Session:
 
     async def _carry_out(self, plan: tuple[Injection, ...], thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        open_events: dict[int, _Event] = {}
+        open_events: dict[int, Event] = {}
         for at, ends, injection in timeline(plan):
             await asyncio.sleep(max(0.0, self._began + at - time.monotonic()))
             if ends:
                 await loop.run_in_executor(thread, self.ground.end, injection)
                 self._end(open_events.pop(injection.number))
             else:
-                self._begin(event := _Event(injection, self.now))
+                self._begin(event := Event(injection, self.now))
                 await loop.run_in_executor(thread, self.ground.begin, injection)
                 if injection.fault.instant:
                     self._end(event)
                 else:
                     open_events[injection.number] = event
 
-    def _begin(self, event: _Event) -> None:
+    def _begin(self, event: Event) -> None:
         for earlier in self.events:
             earlier.settled = earlier.settled or earlier.end is not None
         self.events.append(event)
         self._aggregator_down = self._aggregator_down or event.injection.device == AGGREGATOR
         self._judge.lying = self._judge.lying or event.injection.fault.type == "corrupt"
 
-    def _end(self, event: _Event) -> None:
+    def _end(self, event: Event) -> None:
         event.end = self.now
 
     async def _recover(self) -> None:
@@ -217,16 +206,6 @@ class Session:
 
     def result(self, notes: tuple[str, ...], facts: dict[str, Any]) -> Run:
         scenario, manifest = self.scenario, self.truth.bundle.manifest
-        if uncompared := self._judge.uncompared:
-            notes += (
-                f"{uncompared} answers were not compared with the offline merge: a device made up partial "
-                "logits of a sound shape, which nobody can tell from true ones",
-            )
-        if held_up := sum(outcome.code == HELD_UP for outcome in self.outcomes):
-            notes += (
-                f"{held_up} callers were themselves held up when their time was over, on a machine that was busy "
-                "otherwise: they count as unreachable",
-            )
         return Run(
             scenario=scenario.name,
             summary=scenario.summary,
@@ -240,18 +219,23 @@ class Session:
             falls=tuple(self._falls()),
             samples=tuple(self.samples),
             problems=tuple(self.problems),
-            notes=notes,
+            notes=(*notes, *self._notes()),
             facts=facts,
         )
+
+    def _notes(self) -> Iterator[str]:
+        if uncompared := self._judge.uncompared:
+            yield (
+                f"{uncompared} answers were not compared with the offline merge: a device made up partial "
+                "logits of a sound shape, which nobody can tell from true ones"
+            )
+        if held_up := sum(outcome.code == HELD_UP for outcome in self.outcomes):
+            yield (
+                f"{held_up} callers were held up themselves when their time was over, on a machine that was "
+                "busy otherwise: they count as unreachable"
+            )
 
     def _falls(self) -> Iterator[Fall]:
         for event in self.events:
             end = self.now if event.end is None else event.end
             yield Fall(event.injection.fault.type, event.injection.target, event.begin, end, event.recovered)
-
-
-def timeline(plan: tuple[Injection, ...]) -> list[tuple[float, bool, Injection]]:
-    """Beginnings and ends in their order; of those at one time, ends come first."""
-    events = [(injection.begin, False, injection) for injection in plan]
-    events += [(injection.end, True, injection) for injection in plan if not injection.fault.instant]
-    return sorted(events, key=lambda event: (event[0], not event[1], event[2].number))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fault_lab.run.session import timeline
+from fault_lab.run.events import timeline
 from fault_lab.scenario import AGGREGATOR, Injection, Scenario, make_plan
 from fault_lab.scenario.errors import ScenarioError
 
