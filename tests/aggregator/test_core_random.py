@@ -270,6 +270,7 @@ TestCore.settings = settings(
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 class TestCoreLonger(CoreMachine.TestCase):
     settings = settings(
         max_examples=200,

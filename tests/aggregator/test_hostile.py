@@ -124,6 +124,7 @@ def endure(bundle: Bundle, certificates: Certificates, name: str, enemy: Path | 
     run(test)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "role"),
     [

@@ -64,6 +64,7 @@ def test_victims_are_the_same_students_whoever_got_them(bundle: Bundle, cluster:
     assert isinstance(victims[0], Victim)
 
 
+@pytest.mark.heavy
 def test_the_whole_demo(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     result = subprocess.run(

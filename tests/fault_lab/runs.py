@@ -103,7 +103,17 @@ def _outcome(random: Random, number: int, sent: float, lost: tuple[int, ...]) ->
     answered = tuple(student for student in range(8) if student not in missing)
     expected = HALVED if missing else WHOLE
     right = int(random.random() < expected)
-    return Outcome(number, sent, seconds, Ending.ANSWERED, 1, "", answered, missing, expected, right)
+    return Outcome(
+        number,
+        sent,
+        seconds,
+        Ending.ANSWERED,
+        first=number,
+        answered=answered,
+        missing=missing,
+        expected_accuracy=expected,
+        right=right,
+    )
 
 
 def _sample(at: float, lost: tuple[int, ...]) -> Sample:

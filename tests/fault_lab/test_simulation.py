@@ -108,6 +108,7 @@ def test_scenarios_cover_what_they_should() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("start", range(10_000, 10_000 + MANY, MANY // 4))
 def test_many_more_seeds_violate_nothing(start: int) -> None:
     for seed in range(start, start + MANY // 4):

@@ -17,7 +17,7 @@ from fault_lab.scenario import FAULTS, Scenario, library
 from tests.fault_lab.saboteurs import SABOTEURS, after, repeat_answers
 
 DIGITS = Path(__file__).resolve().parents[2] / "samples" / "digits"
-SEEDS = range(5)
+SEEDS = range(20)
 BEGIN, END = 2.0, 6.0
 
 
@@ -232,6 +232,7 @@ def test_a_violation_under_load_tells_its_time_and_history(bundle: Bundle) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", library())
 def test_the_library_passes(name: str, bundle: Bundle) -> None:
     chosen = library()[name]

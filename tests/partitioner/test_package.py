@@ -41,6 +41,7 @@ def test_importing_loads_nothing_heavy_and_nothing_of_ours() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("method", METHODS)
 def test_2048_filters_into_8_parts(method: Method) -> None:
     rng = np.random.default_rng(0)
