@@ -103,6 +103,11 @@ class LocalCluster:
         return self._aggregator
 
     @property
+    def proxy(self) -> NodeProcess | None:
+        """None without `proxy_options`."""
+        return self._proxy
+
+    @property
     def devices(self) -> tuple[NodeProcess, ...]:
         return tuple(self._devices)
 

@@ -47,6 +47,7 @@ class Processes:
         self._folder = folder
         self._controls = Controls(scenario.cluster)
         self._mischievous = every_fault or needs_mischief(scenario)
+        self._dead = set[int]()  # devices, or AGGREGATOR, that nobody expects to live, or has told of already
         self._links = folder / "links.json"
         proxy_options = ["--control", str(self._links), "--seed", str(seed)]
         memory = scenario.cluster.memory_mb
@@ -83,6 +84,8 @@ class Processes:
 
     def begin(self, injection: Injection) -> None:
         cluster, device = self._cluster, injection.device
+        if isinstance(injection.fault, (Kill, AggregatorRestart)):
+            self._dead.add(device)
         match injection.fault:
             case Kill():
                 cluster.kill(device)
@@ -115,6 +118,21 @@ class Processes:
             case _:
                 self._controls.end(injection)
                 self._tell(injection)
+        if isinstance(injection.fault, (Kill, AggregatorRestart)):
+            self._dead.discard(injection.device)
+
+    def deaths(self) -> list[str]:
+        cluster = self._cluster
+        if cluster.proxy is not None:
+            cluster.proxy.check_alive()
+        nodes = {AGGREGATOR: cluster.aggregator, **dict(enumerate(cluster.devices))}
+        found = []
+        for device, node in nodes.items():
+            if device not in self._dead and node.returncode is not None:
+                self._dead.add(device)
+                said = (node.output().strip().splitlines() or ["it said nothing"])[-1]
+                found.append(f"{node.name} ended by itself, with exit code {node.returncode}: {said}")
+        return found
 
     def last_words(self, device: int) -> str:
         name = "aggregator" if device == AGGREGATOR else f"device-{device}"

@@ -88,6 +88,7 @@ def _simulate(scenario: "Scenario", bundle: "Bundle", seed: int, folder: "RunFol
 def _run_for_real(
     scenario: "Scenario", bundle: "Bundle", ground: str, seed: int, folder: "RunFolder", *, quiet: bool
 ) -> "Run":
+    from fault_lab.run.result import to_run
     from fault_lab.run.session import Session
     from fault_lab.run.truth import Truth
 
@@ -100,4 +101,4 @@ def _run_for_real(
     with laboratory.readiness(), cluster, laboratory.view(quiet=quiet) as watch:
         session = Session(scenario, cluster, truth, seed, watch=watch, record=folder.record)
         asyncio.run(session.run())
-    return session.result(notes, {})
+    return to_run(session, notes, {})
