@@ -184,8 +184,7 @@ class Bundles:
         idle = [place.device for place in self.served.places.values() if not place.assigned]
         stalled = [device for device in idle if device.stalled]
         for device in stalled:
-            device.stalled = False
-            device.late = 0
+            device.begin_anew(now)
         if stalled:
             self.rebalance(now)
 

@@ -145,7 +145,7 @@ class Core:
                 if not self._dispatch.partial(now, device, event):
                     self._judge(now, device, event.student)
                 elif device.stalled:
-                    self._membership.recovered(device)
+                    self._membership.recovered(now, device)
                     self._bundles.rebalance(now)
             case events.Refusal(_, _, student):
                 self._dispatch.refused(device, event)

@@ -25,7 +25,8 @@ class InFlight:
 
     place: where those are hosted. images: in this work and those ahead of it.
     expires: when the device must have dropped it by itself. awaited: the work still counts on the device.
-    late: it has been counted as late.
+    late: it has been counted as late. forgiven: it was sent before the device was last lost, and is not held
+    against it any more.
     """
 
     work: Work
@@ -35,6 +36,7 @@ class InFlight:
     pending: set[int]
     awaited: bool = True
     late: bool = False
+    forgiven: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +47,7 @@ class Device:
     latency: smoothed seconds from a work to its partial logits. usual: seconds for each image in flight, and
     slowest: for a whole work, that it exceeds once in twenty times; 0 before the first.
     excused: the aggregator itself was held up since the device was last heard.
+    back: when it was last counted on again after it had been suspect or stalled.
     assignments: how many it was sent. named_since: the first of those that name a student without a break.
     """
 
@@ -62,6 +65,7 @@ class Device:
     leaving: bool = False
     stalled: bool = False
     late: int = 0
+    back: float = -math.inf
     next_probe: float = 0.0
     latency: float = 0.0
     usual: float = 0.0
@@ -79,6 +83,14 @@ class Device:
     @property
     def living(self) -> bool:
         return not (self.suspect or self.leaving or self.stalled)
+
+    def begin_anew(self, now: float) -> None:
+        """It is counted on again, whatever became of what it was sent before."""
+        self.stalled = False
+        self.late = 0
+        self.back = now
+        for flight in self.in_flight.values():
+            flight.forgiven = True
 
     def assign(self, students: tuple[tuple[str, int], ...]) -> Assign:
         """What it is to hold from now on: (bundle id, student)."""
@@ -129,10 +141,16 @@ class Device:
             return unmeasured
         return max(PATIENCE * self.usual * images, PATIENCE * self.slowest, LEAST_PATIENCE)
 
+    @property
+    def oldest(self) -> tuple[float, int]:
+        """Of what is in flight, which is something: since when it is waited for, and its images."""
+        flight = next(iter(self.in_flight.values()))
+        return max(flight.work.sent, self.back), flight.images
+
     def waited_for_until(self, unmeasured: float) -> float:
         """When the device, which has something in flight, counts as a straggler. unmeasured: seconds."""
-        oldest = next(iter(self.in_flight.values()))
-        return oldest.work.sent + self.patience(oldest.images, unmeasured)
+        since, images = self.oldest
+        return since + self.patience(images, unmeasured)
 
 
 @dataclass(slots=True, eq=False)

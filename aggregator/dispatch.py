@@ -118,10 +118,10 @@ class Dispatcher:
             for flight in list(device.in_flight.values()):
                 if flight.expires <= now:
                     del device.in_flight[flight.work.id]
-                    late += MOST_LATE
+                    late += 0 if flight.forgiven else MOST_LATE
                     continue
                 self._alarm.at(flight.expires)
-                if flight.awaited and not flight.late and flight.work.late_at <= now:
+                if flight.awaited and not (flight.late or flight.forgiven) and flight.work.late_at <= now:
                     flight.late = True
                     late = max(late, 1)  # all that wait behind one late work are late with it
             if late and self._membership.late(now, device, late):

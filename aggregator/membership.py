@@ -52,8 +52,8 @@ class Membership:
         if not device.suspect:
             return False
         # Whatever it was late with, it was because of the silence.
-        device.suspect = device.stalled = False
-        device.late = 0
+        device.suspect = False
+        device.begin_anew(now)
         self._emit(Note(f"{device.name} is back"))
         return True
 
@@ -67,10 +67,9 @@ class Membership:
         self._emit(Note(f"{device.name} is stalled: it answers pings and not its works", warning=True))
         return True
 
-    def recovered(self, device: Device) -> None:
+    def recovered(self, now: float, device: Device) -> None:
         """A stalled device has answered a work."""
-        device.stalled = False
-        device.late = 0
+        device.begin_anew(now)
         self._emit(Note(f"{device.name} answers its works again"))
 
     def probe(self, now: float, device: Device) -> bool:
@@ -105,6 +104,7 @@ class Membership:
             device.last_seen += seconds
             device.next_ping += seconds
             device.next_probe += seconds
+            device.back += seconds
         return excused
 
     def _ping(self, now: float, device: Device) -> None:

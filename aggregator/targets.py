@@ -44,6 +44,6 @@ def _waited_for_until(place: Place, free: Sequence[Place], first: Request, unmea
     usually = place.device.waited_for_until(unmeasured)
     if first.strict:
         return usually
-    oldest = next(iter(place.device.in_flight.values()))
-    others = min(other.device.patience(oldest.images, unmeasured) for other in free)
-    return min(usually, max(oldest.work.sent + FAR_SLOWER * others, first.half))
+    since, images = place.device.oldest
+    others = min(other.device.patience(images, unmeasured) for other in free)
+    return min(usually, max(since + FAR_SLOWER * others, first.half))

@@ -93,6 +93,58 @@ def test_a_stalled_device_is_tried_again_and_nobody_waits_for_the_trial(
     assert cluster.answered(request).missing == ()
 
 
+def test_what_it_left_unanswered_before_it_recovered_is_forgiven(busy: tuple[Cluster, list[int]]) -> None:
+    cluster, links = busy
+    mute = stall(cluster, links)
+    cluster.wait(9.0, answering=links)
+    assert mute in ask_and_name(cluster, links[1:]), "a trial that it does not answer"
+    cluster.wait(PROBE, answering=links)
+    ask(cluster, links)
+    assert cluster.state(mute) is State.SERVING
+    cluster.wait(10.0, answering=links)
+    assert cluster.state(mute) is State.SERVING
+
+
+def test_what_it_leaves_unanswered_once_it_has_recovered_is_not(busy: tuple[Cluster, list[int]]) -> None:
+    cluster, links = busy
+    mute = stall(cluster, links)
+    cluster.wait(9.0, answering=links)
+    ask(cluster, links)
+    assert cluster.state(mute) is State.SERVING
+    stall(cluster, links)
+    assert cluster.state(mute) is State.STALLED
+
+
+def test_a_device_that_is_heard_again_is_forgiven_what_was_lost_on_the_way() -> None:
+    cluster = Cluster(Settings(ping=0.5))
+    silent, *lively = cluster.serve(6)
+    cluster.predict(within=5.0)
+    for link in lively:
+        cluster.answer(link)
+    cluster.wait(2.5, answering=lively)
+    assert cluster.state(silent) is State.SUSPECT
+    cluster.do(events.Pong(silent))
+    cluster.wait(10.0, answering=[silent, *lively])
+    assert cluster.state(silent) is State.SERVING
+
+
+def test_a_device_that_is_back_is_given_time_for_what_it_finds() -> None:
+    cluster = Cluster(Settings(window=1))
+    silent, *lively = links = cluster.serve(6)
+    stale = cluster.predict(within=2.0)
+    for link in lively:
+        cluster.answer(link)
+    cluster.wait(4.0, answering=lively)
+    assert cluster.state(silent) is State.SUSPECT
+    assert cluster.answered(stale).missing
+    cluster.do(events.Pong(silent))
+    request = cluster.predict(within=2.0)
+    cluster.do(events.Refusal(silent, 1, None, "BUDGET_PASSED: its time was over", fault=False))
+    for link in links:
+        cluster.answer(link)
+    assert cluster.answered(request).missing == ()
+
+
 def ask_and_name(cluster: Cluster, answering: list[int]) -> tuple[int, ...]:
     ask(cluster, answering)
     return cluster.work().links
