@@ -4,7 +4,7 @@ Make before break: devices load a new bundle's students beside those that they s
 only when the new ones have taken over and nothing is in flight for the old.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from aggregator.alarm import Alarm
@@ -73,10 +73,10 @@ class Bundles:
         self._changed.pop(device.link, None)
         self._outdated = True
 
-    def fall_silent(self, now: float, device: Device) -> None:
-        """The device lives no longer, though it is still connected."""
+    def fall_silent(self, now: float, devices: Collection[Device]) -> None:
+        """These live no longer, though they are still connected."""
         for hosting in self._active():
-            hosting.fall_silent(now, device)
+            hosting.fall_silent(now, devices)
         self._absolve(now)
         self._outdated = True
 

@@ -85,21 +85,17 @@ class Core:
 
     def _wake(self, now: float) -> None:
         self._alarm.clear()
-        for device in self._dispatch.expire(now):
-            self._fall_silent(now, device)
-        for device in self._membership.check_life(now):
-            self._fall_silent(now, device)
+        lost = [*self._dispatch.expire(now), *self._membership.check_life(now)]
+        for device in lost:  # suspect or stalled from now on
+            self._dispatch.abandon(device)
+        if lost:
+            self._bundles.fall_silent(now, lost)
         self._bundles.wake(now)
 
     def _excuse(self, seconds: float) -> None:
         """Devices have that much more time. Requests have not: their callers wait all the same."""
         self._dispatch.excuse(self._membership.excuse(seconds), seconds)
         self._bundles.excuse(seconds)
-
-    def _fall_silent(self, now: float, device: Device) -> None:
-        """The device has just become suspect or stalled."""
-        self._dispatch.abandon(device)
-        self._bundles.fall_silent(now, device)
 
     def _apply(self, now: float, event: Event) -> None:
         match event:
@@ -167,7 +163,7 @@ class Core:
         was_living = device.living
         self._membership.leave(device, reason)
         if was_living:
-            self._bundles.fall_silent(now, device)
+            self._bundles.fall_silent(now, [device])
 
     def _judge(self, now: float, device: Device, student: int | None) -> None:
         """Take a student from a device that gets it wrong again and again."""

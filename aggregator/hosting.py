@@ -85,9 +85,10 @@ class Hosting:
             self._orphan(now, lost)
         self.rebalance(now)
 
-    def fall_silent(self, now: float, device: Device) -> None:
-        """The device lives no longer, though it is still connected."""
-        self._orphan(now, self.places[device.link])
+    def fall_silent(self, now: float, devices: Iterable[Device]) -> None:
+        """These live no longer, though they are still connected."""
+        for device in devices:  # all, before anyone is given what nobody hosts
+            self._orphan(now, self.places[device.link])
         self.rebalance(now)
 
     def ready(self, now: float, device: Device, student: int) -> bool:

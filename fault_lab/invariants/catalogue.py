@@ -26,6 +26,7 @@ class Invariant(enum.Enum):
     NO_GHOSTS = "no device has two living links"
     MEMORY = "students fit into the memory of their device"
     STEADY = "no healthy student is moved without need"
+    HEAL = "a lost device's students wait for it, or for a device that has none, as long as they were told to"
     COVERED = "every student is hosted while a living device has room for it"
     RELOAD = "a new bundle takes over whole and no worse than the old one, or not at all"
     AWAKE = "the core asks to be woken in time, never in the past, and not for nothing"

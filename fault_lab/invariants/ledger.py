@@ -22,6 +22,7 @@ class Ledger:
 
     requests: without an outcome, by arrival; queue: those of them that no work holds.
     loading: bundles that were to be loaded, and since when. hosted: whatever was hosted at any time.
+    departed: what no healthy device hosts any more, and since when; -inf: it has failed, and need not wait.
     membership_changed, loaded: when devices, or what they serve, last changed.
     Of this step: speaker, the link that its event came from; arrival, the good partial that it was; touched,
     the works that it has changed.
@@ -38,6 +39,7 @@ class Ledger:
         self.peers: dict[int, Peer] = {}
         self.loading: list[tuple[Model, float]] = []
         self.hosted: frozenset[Pair] = frozenset()
+        self.departed: dict[Pair, float] = {}
         self.drained_by = math.inf
         self.touched: list[Work] = []
         self.arrival: Arrival | None = None
@@ -96,6 +98,7 @@ class Ledger:
     def _excuse(self, now: float, seconds: float) -> None:
         """The aggregator heard nobody for so long: devices have that much more time."""
         self.membership_changed = now
+        self.departed = {pair: since + seconds for pair, since in self.departed.items()}
         self.loading = [(model, since + seconds) for model, since in self.loading]
         for peer in self.peers.values():
             peer.heard += seconds
@@ -175,6 +178,7 @@ class Ledger:
     def give_up(self, now: float, peer: Peer, pair: Pair) -> None:
         """The student has failed on the device: it owes nothing more of it."""
         peer.failed[pair] = now
+        self.departed[pair] = -math.inf
         peer.ready.discard(pair)
         peer.faults.pop(pair, None)
         self.membership_changed = now
@@ -189,6 +193,16 @@ class Ledger:
         for work in list(peer.works.values()):
             del work.shares[peer.link]
             self.touched.append(work)
+
+    def see_departures(self, now: float) -> None:
+        """Once it is known what the step has made of the devices: the core says so whenever one is lost."""
+        healthy = [peer for peer in self.peers.values() if peer.healthy]
+        kept = {pair for peer in healthy for pair in peer.assigned if peer.failed.get(pair) != now}
+        for pair in self.hosted:
+            if pair in kept:
+                self.departed.pop(pair, None)
+            else:
+                self.departed.setdefault(pair, now)
 
     def forget_request(self, number: int) -> None:
         """It has its outcome, or is not wanted any more."""
@@ -220,6 +234,8 @@ class Ledger:
 
     def assigned(self, peer: Peer, students: frozenset[Pair]) -> None:
         self.hosted |= students
+        for pair in students - peer.assigned:
+            self.departed.pop(pair, None)
         peer.orders += 1
         peer.told = {pair: peer.told.get(pair, peer.orders) for pair in students}
         peer.assigned = students

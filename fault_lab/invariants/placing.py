@@ -1,5 +1,7 @@
 """Who hosts what: no student moved without need, none left out that somebody could host."""
 
+import math
+
 from aggregator import Model
 from aggregator.effects import Assign, Reloaded
 from aggregator.status import State
@@ -24,6 +26,7 @@ def check_assignment(ledger: Ledger, now: float, peer: Peer, assign: Assign) -> 
     if memory and wanted - peer.assigned and _memory(ledger, wanted) > memory:
         problem = f"link {peer.link} has {memory} bytes, and students for {_memory(ledger, wanted)}"
         raise Broken(Invariant.MEMORY, problem, link=peer.link)
+    _check_healing(ledger, now, peer, wanted)
     taken = sorted(peer.assigned - wanted)
     if not taken:  # else it may have had to finish a work before it could make room
         _check_need(ledger, now, peer, wanted - peer.assigned)
@@ -34,6 +37,17 @@ def check_assignment(ledger: Ledger, now: float, peer: Peer, assign: Assign) -> 
     if mine and not left and peer.healthy and not any(_failed(peer, now, pair) for pair in taken):
         problem = f"link {peer.link} served {list(map(_name, mine))}, and is left with nothing"
         raise Broken(Invariant.STEADY, problem, link=peer.link)
+
+
+def _check_healing(ledger: Ledger, now: float, peer: Peer, wanted: frozenset[Pair]) -> None:
+    """Whoever has students of a bundle gets others that nobody hosts only once these have waited."""
+    heal = math.inf if ledger.settings.heal is None else ledger.settings.heal
+    for pair in sorted(wanted - peer.assigned):
+        since = ledger.departed.get(pair, -math.inf)
+        has_others = any(kept[0] == pair[0] for kept in wanted & peer.assigned)
+        if has_others and since > -math.inf and now < since + heal - 1e-6:
+            problem = f"{_name(pair)} goes to link {peer.link}, {now - since:.3f} s after its device was lost"
+            raise Broken(Invariant.HEAL, problem, link=peer.link)
 
 
 def _check_need(ledger: Ledger, now: float, peer: Peer, given: frozenset[Pair]) -> None:

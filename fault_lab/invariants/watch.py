@@ -139,6 +139,7 @@ class Watch:
                 self.ledger.membership_changed = now
             if peer.state in LOST:
                 peer.doubted = now
+        self.ledger.see_departures(now)
 
     def _check_ghosts(self, event: events.Event) -> None:
         if isinstance(event, events.Joined):

@@ -60,6 +60,36 @@ def test_healing_can_be_switched_off() -> None:
     assert cluster.assigned[cluster.join()] == (0,)
 
 
+def students_moved(cluster: Cluster, links: list[int], before: dict[int, tuple[int, ...]]) -> list[int]:
+    return [s for link in links for s in cluster.assigned[link] if s not in before[link]]
+
+
+def test_the_students_of_devices_that_fall_silent_together_wait_for_each(cluster: Cluster) -> None:
+    first, second, *others = cluster.serve(6)
+    before = dict(cluster.assigned)
+    cluster.wait(4.0, answering=others)
+    assert states(cluster)[f"d{first}"] is states(cluster)[f"d{second}"] is State.SUSPECT
+    cluster.wait(29.0, answering=others)
+    assert students_moved(cluster, others, before) == []
+    cluster.wait(2.0, answering=others)
+    assert sorted(students_moved(cluster, others, before)) == [0, 1]
+
+
+def test_the_students_of_devices_that_stall_together_wait_for_each() -> None:
+    cluster = Cluster(Settings(heal=None))
+    first, second, *others = links = cluster.serve(6)
+    before = dict(cluster.assigned)
+    cluster.keep_busy(links)
+    for _ in range(2):
+        cluster.predict()
+        for link in others:
+            cluster.answer(link)
+        cluster.wait(0.5, answering=links)
+    assert states(cluster)[f"d{first}"] is states(cluster)[f"d{second}"] is State.STALLED
+    cluster.wait(100.0, answering=links)
+    assert students_moved(cluster, others, before) == []
+
+
 def test_a_device_that_returns_replaces_its_old_self_and_gets_its_students(cluster: Cluster) -> None:
     links = [cluster.join(name) for name in ("a", "b")]
     cluster.wait(1.0)

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
+from unittest import mock
 
 from aggregator import Core, Model, Settings, effects, events
+from aggregator.devices import Device
 from aggregator.effects import Answer, Assign, CloseLink, Code, Effect, Refuse, SendWork
 from aggregator.policy import ALL, Policy
 
@@ -170,6 +172,24 @@ class Trusting(Greedy):
     changes = {"misses": 10**6}  # noqa: RUF012
 
 
+class OneByOne(Core):
+    """Of devices that are lost together it sees to the first one's students while the second's are nobody's."""
+
+    def _wake(self, now: float) -> None:
+        fall_silent = self._bundles.fall_silent
+
+        def one_by_one(now: float, devices: Collection[Device]) -> None:
+            for device in devices:
+                fall_silent(now, [device])
+
+        with mock.patch.object(self._bundles, "fall_silent", one_by_one):
+            super()._wake(now)
+
+
+class Healing(Greedy):
+    changes = {"heal": 0.0}  # noqa: RUF012
+
+
 class Hoarding(Core):
     """Sends nothing before the next event."""
 
@@ -268,6 +288,8 @@ SABOTEURS: dict[str, tuple[type[Core], str]] = {
     "ghosts stay": (each(CloseLink, lambda close: None), "NO_GHOSTS"),
     "memory is ignored": (Cramming, "MEMORY"),
     "students are taken away": (after(take_what_is_served), "STEADY"),
+    "the lost are given up one by one": (OneByOne, "HEAL"),
+    "the lost are given up at once": (Healing, "HEAL"),
     "a student is left out": (
         each(Assign, lambda a: dataclasses.replace(a, students=tuple(p for p in a.students if p[1]))),
         "COVERED",
