@@ -45,7 +45,6 @@ class Driver:
         self._drained: asyncio.Future[None] | None = None
         self._closing = False
         self._preparing = Preparing()
-        self._welcome = wire.welcome(settings)
         self._last_beat = time.monotonic()
         self._next_beat = self._loop.call_later(BEAT, self._beat)
 
@@ -148,22 +147,23 @@ class Driver:
         return wire.status(self.bundle, self.core.status(now), version, now - self.started)
 
     def _execute(self, effect: effects.Effect) -> None:
+        now = time.monotonic()
         match effect:
             case effects.Answer(request) | effects.Refuse(request):
                 future = self._requests.pop(request, None)
                 if future is not None and not future.done():
                     future.set_result(effect)
             case effects.SendWork(links):
-                message = wire.work(effect)
+                message = wire.work(effect, now)
                 for link in links:
                     self._send(link, message)
             case effects.Ping(link, sequence):
-                self._send(link, wire.ping(sequence))
+                self._send(link, wire.ping(sequence, now))
             case effects.Welcome(link):
-                self._send(link, self._welcome)
+                self._send(link, wire.welcome(self.settings, now))
             case effects.Assign(link, number, students):
                 named = ((self.bundles[bundle], student) for bundle, student in students)
-                self._send(link, wire.assignment(number, named))
+                self._send(link, wire.assignment(number, named, now))
             case effects.CloseLink(link, reason):
                 if link in self._links:
                     self._links[link].close(grpc.StatusCode.ABORTED, reason)

@@ -125,14 +125,15 @@ def read_policy(request: nonn_pb2.PredictRequest) -> Policy | None:
         raise InputError(str(error)) from None
 
 
-def welcome(settings: Settings) -> bytes:
+def welcome(settings: Settings, sent: float) -> bytes:
+    """sent, here and below: now, in seconds on one clock for all messages to a device."""
     message = nonn_pb2.Welcome(
         protocol_version=PROTOCOL_VERSION, ping_seconds=settings.ping, window=settings.window
     )
-    return nonn_pb2.AggregatorMessage(welcome=message).SerializeToString()
+    return nonn_pb2.AggregatorMessage(welcome=message, sent_seconds=sent).SerializeToString()
 
 
-def assignment(number: int, students: Iterable[tuple[Bundle, int]]) -> bytes:
+def assignment(number: int, students: Iterable[tuple[Bundle, int]], sent: float) -> bytes:
     assigned = [
         nonn_pb2.AssignedStudent(
             bundle_id=bundle.manifest.id,
@@ -147,21 +148,22 @@ def assignment(number: int, students: Iterable[tuple[Bundle, int]]) -> bytes:
         for bundle, entry in ((bundle, bundle.manifest.students[index]) for bundle, index in students)
     ]
     message = nonn_pb2.Assignment(students=assigned, number=number)
-    return nonn_pb2.AggregatorMessage(assignment=message).SerializeToString()
+    return nonn_pb2.AggregatorMessage(assignment=message, sent_seconds=sent).SerializeToString()
 
 
-def work(effect: SendWork) -> bytes:
+def work(effect: SendWork, sent: float) -> bytes:
     message = nonn_pb2.Work(
         bundle_id=effect.bundle_id,
         work_id=effect.work,
         budget_seconds=effect.budget,
         images=tensors.encode(effect.images),
     )
-    return nonn_pb2.AggregatorMessage(work=message).SerializeToString()
+    return nonn_pb2.AggregatorMessage(work=message, sent_seconds=sent).SerializeToString()
 
 
-def ping(sequence: int) -> bytes:
-    return nonn_pb2.AggregatorMessage(ping=nonn_pb2.Ping(sequence=sequence)).SerializeToString()
+def ping(sequence: int, sent: float) -> bytes:
+    message = nonn_pb2.Ping(sequence=sequence)
+    return nonn_pb2.AggregatorMessage(ping=message, sent_seconds=sent).SerializeToString()
 
 
 def answer(effect: Answer) -> bytes:

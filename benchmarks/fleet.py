@@ -60,7 +60,7 @@ def sizes(bundle: Bundle) -> Sizes:
     )
     return Sizes(
         request=len(request_of(bundle)),
-        work=len(wire.work(SendWork((), 1000, manifest.id, 1.0, image))),
+        work=len(wire.work(SendWork((), 1000, manifest.id, 1.0, image), 1.0)),
         reply=len(nonn_pb2.DeviceMessage(partial=partial).SerializeToString()),
         answer=len(wire.answer(Answer(0, manifest.id, logits, tuple(range(8)), (), 1.0))),
     )

@@ -115,7 +115,7 @@ class Connection:
         await self._send(nonn_pb2.DeviceMessage(hello=self._hello))
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
-                received = self._pulse.received()
+                received = self._pulse.received(message.sent_seconds)
                 await self._handle(message, received)
                 self._heard = time.monotonic()
         except DecodeError:

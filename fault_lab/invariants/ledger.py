@@ -196,7 +196,8 @@ class Ledger:
 
     def see_departures(self, now: float) -> None:
         """Once it is known what the step has made of the devices: the core says so whenever one is lost."""
-        healthy = [peer for peer in self.peers.values() if peer.healthy]
+        latest = {peer.facts.device_id: peer for peer in self.peers.values()}  # the one before is to give way
+        healthy = [peer for peer in latest.values() if peer.healthy]
         kept = {pair for peer in healthy for pair in peer.assigned if peer.failed.get(pair) != now}
         for pair in self.hosted:
             if pair in kept:

@@ -132,7 +132,7 @@ class Device:
             case _ if not self._welcomed:
                 self._close()
             case effects.SendWork() as work, sent:
-                self.worker.offer(work, self.process.received(), sent)
+                self.worker.offer(work, self.process.received(sent), sent)
             case effects.Ping():
                 connection.say(events.Pong(connection.link))
             case effects.Assign():

@@ -21,7 +21,7 @@ class Process:
         self.running = False
         self._clock = clock
         self._rate = rate
-        self._ahead = 0.0
+        self._ahead = self._ahead_before = 0.0
         self._life = 0
         self._timers: dict[int, Due] = {}  # by its own clock
         self._tasks: dict[int, Due] = {}  # by the true one
@@ -67,10 +67,10 @@ class Process:
 
     def jump(self, seconds: float) -> None:
         """Its clock goes forward at once. To the process that is as if it had been held up for so long."""
-        before = self.now
+        before, ahead = self.now, self._ahead
         self._ahead += seconds
         if not self._hung:
-            self._stopped, self._resumed = before, self.now
+            self._stopped, self._resumed, self._ahead_before = before, self.now, ahead
         for number, (due, *_) in self._timers.items():
             self._clock.after((due - self.now) / self._rate, self._ring, self._timers, number)
 
@@ -81,7 +81,7 @@ class Process:
     def stop(self) -> None:
         """As by SIGSTOP."""
         if self.running and not self._hung:
-            self._hung, self._stopped = True, self.now
+            self._hung, self._stopped, self._ahead_before = True, self.now, self._ahead
 
     def resume(self) -> None:
         if self._hung:
@@ -90,9 +90,14 @@ class Process:
             for life, action, arguments in frozen:
                 self._run(life, action, arguments)
 
-    def received(self) -> float:
-        """When a message that is read now counts as received: device_node.pulse says why."""
-        return self._stopped if self.held_up else self.now
+    def received(self, sent: float = -math.inf) -> float:
+        """When a message that is read now counts as received: device_node.pulse says why.
+
+        sent: on the true clock; left out: not said.
+        """
+        if not self.held_up:
+            return self.now
+        return min(max(self._stopped, sent * self._rate + self._ahead_before), self.now)
 
     @property
     def held_up(self) -> bool:

@@ -173,7 +173,7 @@ class Trusting(Greedy):
 
 
 class OneByOne(Core):
-    """Of devices that are lost together it sees to the first one's students while the second's are nobody's."""
+    """Of devices lost together it sees to the first one's students while the second one's are nobody's."""
 
     def _wake(self, now: float) -> None:
         fall_silent = self._bundles.fall_silent

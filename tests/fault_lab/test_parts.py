@@ -128,6 +128,7 @@ def test_a_stopped_process_does_everything_when_it_goes_on(clock: Clock) -> None
     process.resume()
     assert done == ["message", "timer"]
     assert process.received() == 0.0, "as if it had been read when the process was stopped"
+    assert process.received(sent=2.0) == 2.0, "or when it would have been read, were it not for that"
     clock.run_until(4.0)
     assert process.received() == 4.0
 
@@ -161,6 +162,7 @@ def test_a_clock_that_jumps_rings_early_and_shortens_no_task(clock: Clock) -> No
     process.jump(10.0)
     assert process.now == 11.0
     assert process.received() == 1.0, "a jump looks like a stall: what is read now may be as old as that"
+    assert process.received(sent=1.0) == 1.0, "and is, as far as it knows"
     clock.run_until(30.0)
     assert done == [("soon", 1.0), ("task", 3.0), ("late", 10.0)]
 

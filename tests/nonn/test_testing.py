@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,16 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def images() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+
+
+@pytest.mark.nonn_cluster(bundle=DIGITS, devices=8)
+def test_a_device_that_goes_on_is_whole_at_once(nonn_cluster: Cluster, images) -> None:
+    device = nonn_cluster.device("device-3")
+    with device.paused():
+        assert nonn_cluster.predict(images).missing == device.status.assigned
+        device.wait_lost()
+        time.sleep(1.0)  # by now what it was sent is of no use to anyone
+    assert [nonn_cluster.predict(images).missing for _ in range(3)] == [()] * 3
 
 
 @pytest.mark.nonn_cluster(bundle=DIGITS, devices=8)
