@@ -176,4 +176,4 @@ def _delay(latency: float, jitter: float) -> Callable[[Way], None]:
 
 
 def _narrow(rate: float) -> Callable[[Way], None]:
-    return lambda way: setattr(way, "bandwidth", rate)
+    return lambda way: setattr(way.line, "rate", rate)
