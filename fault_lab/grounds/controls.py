@@ -8,8 +8,8 @@ from fault_lab.control_file import to_document
 from fault_lab.mischief import HONEST, Answers, Mischief
 from fault_lab.proxy import CLEAN, LINKS, Flapping, LinkState, Toxics
 from fault_lab.scenario import Group, Injection, Scenario
+from fault_lab.scenario.fault import AnyFault
 from fault_lab.scenario.faults import (
-    AnyFault,
     Bandwidth,
     ClockJump,
     Corrupt,

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Final
 
 from fault_lab.scenario import Injection
+from fault_lab.scenario.fault import AnyFault, Stream
 from fault_lab.scenario.faults import (
     AggregatorPause,
     AggregatorRestart,
-    AnyFault,
     Bandwidth,
     ClockJump,
     Corrupt,
@@ -26,7 +26,6 @@ from fault_lab.scenario.faults import (
     ResetPeer,
     Restart,
     Slow,
-    Stream,
     Timeout,
     WrongShape,
 )

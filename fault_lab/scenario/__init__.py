@@ -5,7 +5,8 @@
 'Half of the cluster loses power at once: each request is still answered, as well as foretold.'
 """
 
-from fault_lab.scenario.faults import FAULTS, Fault, Group
+from fault_lab.scenario.fault import Group
+from fault_lab.scenario.faults import FAULTS, Fault
 from fault_lab.scenario.load import check_faults, find_scenario, library, load_scenario
 from fault_lab.scenario.model import Cluster, Load, Scenario
 from fault_lab.scenario.plan import AGGREGATOR, Injection, make_plan

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from fault_lab.proxy import LINKS
-from fault_lab.scenario.faults import Fault, PositiveSeconds, Seconds, Section
+from fault_lab.scenario.fault import PositiveSeconds, Seconds, Section
+from fault_lab.scenario.faults import Fault
 from protos import policies
 
 MOST_DEVICES = 64

@@ -9,7 +9,7 @@ from typing import Final
 
 from bundle import MAX_STUDENTS
 from fault_lab.scenario.errors import ScenarioError
-from fault_lab.scenario.faults import AnyFault
+from fault_lab.scenario.fault import AnyFault
 from fault_lab.scenario.model import Scenario
 
 AGGREGATOR: Final = -1

@@ -177,7 +177,7 @@ def test_every_scenario_of_the_library_loads_and_says_what_it_shows() -> None:
 
 def test_every_key_and_fault_is_documented() -> None:
     from fault_lab.scenario import model
-    from fault_lab.scenario.faults import AnyFault
+    from fault_lab.scenario.fault import AnyFault
 
     page = (Path(__file__).parents[2] / "docs/reference/scenario.md").read_text()
     rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
