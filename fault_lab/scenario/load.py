@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from fault_lab.scenario.check import Parts, check_plan
 from fault_lab.scenario.errors import ScenarioError
 from fault_lab.scenario.faults import FAULTS
 from fault_lab.scenario.model import Scenario
-from fault_lab.scenario.plan import check_plan
 
 LIBRARY: Final = Path(__file__).parent.parent / "library"
 
@@ -61,7 +61,7 @@ def load_scenario(path: Path, base: Path | None = None) -> Scenario:
     return scenario
 
 
-def check_faults(path: Path, scenario: Scenario, parts: int | None = None) -> None:
+def check_faults(path: Path, scenario: Scenario, parts: Parts = None) -> None:
     """parts: of the bundle, when that is known. Raises ScenarioError with the line of the fault."""
     try:
         check_plan(scenario, parts)
