@@ -8,7 +8,7 @@
 from fault_lab.scenario.fault import Group
 from fault_lab.scenario.faults import FAULTS, Fault
 from fault_lab.scenario.injection import AGGREGATOR, Injection
-from fault_lab.scenario.load import check_faults, find_scenario, library, load_scenario
+from fault_lab.scenario.load import check_faults, find_scenario, library, load_scenario, located
 from fault_lab.scenario.model import Cluster, Load, Scenario
 from fault_lab.scenario.plan import make_plan
 
@@ -25,5 +25,6 @@ __all__ = [
     "find_scenario",
     "library",
     "load_scenario",
+    "located",
     "make_plan",
 ]

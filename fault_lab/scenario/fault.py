@@ -1,13 +1,14 @@
 """What all faults have in common: whom they hit, when, and what they decide."""
 
 import enum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Seconds = Annotated[float, Field(ge=0)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
-Chance = Annotated[float, Field(gt=0, le=1)]
+# Strict: neither `true` nor "1" is a number.
+Seconds = Annotated[float, Field(ge=0, strict=True)]
+PositiveSeconds = Annotated[float, Field(gt=0, strict=True)]
+Chance = Annotated[float, Field(gt=0, le=1, strict=True)]
 Stream = Literal["both", "upstream", "downstream"]
 
 
@@ -44,12 +45,19 @@ class AnyFault(Section):
     at: Seconds
     duration: PositiveSeconds | None = None
     every: PositiveSeconds | None = None
-    times: Annotated[int, Field(gt=0, le=1000)] = 1
+    times: Annotated[int, Field(gt=0, le=1000, strict=True)] = 1
     stagger: Seconds = 0.0
 
     @property
     def targets(self) -> tuple[str, ...]:
         return (self.target,) if isinstance(self.target, str) else self.target
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _text(cls, target: Any) -> Any:
+        if all(isinstance(each, str) for each in (target if isinstance(target, list | tuple) else [target])):
+            return target
+        raise ValueError("name a target or a list of targets, each in quotation marks")
 
     @model_validator(mode="after")
     def _sound(self) -> "AnyFault":

@@ -44,7 +44,7 @@ class Bandwidth(AnyFault):
 
     group = Group.BANDWIDTH
     type: Literal["bandwidth"]
-    rate: Annotated[float, Field(gt=0)]
+    rate: Annotated[float, Field(gt=0, strict=True)]
     stream: Stream = "both"
 
 
@@ -84,7 +84,7 @@ class Slow(AnyFault):
 
     group = Group.SPEED
     type: Literal["slow"]
-    factor: Annotated[float, Field(gt=1)]
+    factor: Annotated[float, Field(gt=1, strict=True)]
 
 
 class Refuse(AnyFault):
