@@ -45,7 +45,7 @@ class Processes:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._controls = Controls(scenario.cluster)
+        self._controls = Controls(scenario.cluster, seed)
         self._mischievous = every_fault or needs_mischief(scenario)
         self._links = folder / "links.json"
         proxy_options = ["--control", str(self._links), "--seed", str(seed)]
