@@ -10,20 +10,18 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import ValidationError
 
 from bundle import Bundle
 from bundle.errors import NonnError
 from fault_lab.control_file import LOOK_SECONDS
 from fault_lab.grounds.controls import is_told
 from fault_lab.grounds.processes import Processes
-from fault_lab.scenario import AGGREGATOR, FAULTS, Injection, Load, Scenario
-from fault_lab.scenario import Cluster as Shape
-from fault_lab.scenario.faults import AnyFault
+from fault_lab.scenario import AGGREGATOR, Injection
 from nonn.client import Answer, Client
 from nonn.cluster_status import ClusterStatus, DeviceStatus
 from nonn.errors import UsageError
 from nonn.faults.laboratory import sample
+from nonn.faults.single import make_fault, make_scenario
 
 LOOK: Final = 0.02  # seconds between two looks at the status
 PATIENCE: Final = 30.0
@@ -44,7 +42,8 @@ class Cluster:
             answer = cluster.predict(images)
 
     bundle: the digits sample unless given. devices: named device-0, device-1, ...; as many as students unless
-    given. heal_after: seconds that a lost device's students wait for it, or None for ever. link: ethernet, wifi or slow; loopback when left out.
+    given. heal_after: seconds that a lost device's students wait for it, or None for ever. link: ethernet,
+    wifi or slow; loopback when left out.
     Entering waits until all devices serve; it raises ProcessEnded or TimeoutError.
     """
 
@@ -59,7 +58,7 @@ class Cluster:
     ) -> None:
         """Raises BundleError, and UsageError for settings that make no sense."""
         self.bundle = Bundle.load(sample() if bundle is None else bundle)
-        self._scenario = _scenario(devices or len(self.bundle.manifest.students), heal_after, ping, link)
+        self._scenario = make_scenario(devices or len(self.bundle.manifest.students), heal_after, ping, link)
         self._numbers = itertools.count()
         self._hurt: list[int] = []  # devices, or AGGREGATOR, once for each fault that lasts
         self._ends = contextlib.ExitStack()
@@ -123,7 +122,7 @@ class Cluster:
         Leaving waits until whoever nothing else is done to serves again, and answers; it does not where an
         error is on its way out. Raises NeverHappened.
         """
-        made = _fault(device, fault, parameters)
+        made = make_fault(device, fault, parameters)
         injection = Injection(next(self._numbers), made, device, 0.0, 0.0)
         self._hurt.append(device)
         try:
@@ -255,30 +254,3 @@ class Device:
 
 def _works(device: DeviceStatus) -> bool:
     return device.state in WORKING and set(device.serving) == set(device.assigned)
-
-
-def _fault(device: int, fault: str, parameters: dict[str, Any]) -> AnyFault:
-    if fault not in FAULTS:
-        raise UsageError(f"{fault!r} is no fault; there are {', '.join(FAULTS)}")
-    target = {} if device == AGGREGATOR else {"target": f"device-{device}"}
-    try:
-        return FAULTS[fault].model_validate({"type": fault, "at": 0.0, **target, **parameters})
-    except ValidationError as error:
-        raise UsageError(f"{fault}: {_first_problem(error)}") from None
-
-
-def _scenario(devices: int, heal_after: float | None, ping: float, link: str | None) -> Scenario:
-    heal: Any = "never" if heal_after is None else heal_after
-    try:
-        shape = Shape(devices=devices, heal_after=heal, ping=ping, link=link)
-    except ValidationError as error:
-        raise UsageError(_first_problem(error)) from None
-    return Scenario(
-        name="test", base=Path.cwd(), summary="a test", seconds=1.0, cluster=shape, load=Load(clients=1)
-    )
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(key) for key in problem["loc"])
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
