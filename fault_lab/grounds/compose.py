@@ -74,6 +74,7 @@ class Compose:
         self._control = self._folder / "control"
         self._port = _free_port()
         self._serving = 0
+        self._dead = set[str]()  # containers that nobody expects to live, or has told of already
         self._guardian: ProjectGuardian | None = None
 
     @classmethod
@@ -124,6 +125,7 @@ class Compose:
         container = self._container(injection.device)
         match injection.fault:
             case Kill() | AggregatorRestart():
+                self._dead.add(container)
                 docker("kill", container)
             case Restart():
                 self._restart(container)
@@ -143,6 +145,7 @@ class Compose:
         match injection.fault:
             case Kill() | AggregatorRestart():
                 docker("start", container)
+                self._dead.discard(container)
             case Pause() | AggregatorPause():
                 docker("unpause", container)
             case Down():
@@ -164,6 +167,13 @@ class Compose:
             control_file.write(self._control / name, self._controls.mischief(injection.device))
 
     # ---- what one sees of it
+
+    def deaths(self) -> list[str]:
+        ended = [name for name in engine.ended(self._project) if name not in self._dead]
+        self._dead.update(ended)
+        if links := next((name for name in ended if name.endswith("-links-1")), None):
+            raise ProcessEnded(f"the container {links} ended: {engine.last_lines(links, 1)}")
+        return [f"{name} ended by itself: {engine.last_lines(name, 1)}" for name in ended]
 
     def last_words(self, device: int) -> str:
         kept = self._folder / f"{self._name(device)}.log"

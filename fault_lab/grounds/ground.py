@@ -10,9 +10,9 @@ class Ground(Protocol):
     """A cluster of `scenario.cluster.devices` devices named device-0, device-1, ...
 
     `with` starts it and waits until every device serves (ProcessEnded, TimeoutError), and ends all of it on
-    every path. `address` stays the same for all of its life, aggregator restarts included. `begin` and `end`
-    may block; they are called from one thread, never twice for one injection, and `end` not for what is over
-    at once.
+    every path. `address` stays the same for all of its life, aggregator restarts included. `begin`, `end`
+    and `deaths` may block, and are called from one thread; the former two never twice for one injection, and
+    `end` not for what is over at once.
     """
 
     name: str
@@ -28,6 +28,13 @@ class Ground(Protocol):
     def begin(self, injection: Injection) -> None: ...
 
     def end(self, injection: Injection) -> None: ...
+
+    def deaths(self) -> list[str]:
+        """A line for each node that has ended though no fault has ended it, told once.
+
+        Raises ProcessEnded when a part of the laboratory itself has ended, such as the proxy.
+        """
+        ...
 
     def last_words(self, device: int) -> str:
         """The end of the log of a device, or of the aggregator (AGGREGATOR)."""

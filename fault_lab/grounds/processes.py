@@ -1,6 +1,7 @@
 """Scenarios on real processes of this machine: signals, a proxy for each link, devices that do as told."""
 
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +28,8 @@ LAST_BYTES: Final = 2000
 class Processes:
     """A ground: `LocalCluster`, to which the faults of a scenario can be done.
 
-    Logs, device states and control files lie in `folder`, and stay there. every_fault: be ready for faults
-    that the scenario does not name.
+    Logs, device states and control files lie in `folder`, and stay there; None: a temporary one. every_fault:
+    be ready for faults that the scenario does not name.
     """
 
     name = "processes"
@@ -38,15 +39,18 @@ class Processes:
         scenario: Scenario,
         bundle: Path,
         *,
-        folder: Path,
+        folder: Path | None,
         seed: int,
         every_fault: bool = False,
         announce: Callable[[int], None] = lambda more: None,
     ) -> None:
+        keep = folder is not None
+        folder = folder or Path(tempfile.mkdtemp(prefix="nonn-lab-"))
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._controls = Controls(scenario.cluster, seed)
         self._mischievous = every_fault or needs_mischief(scenario)
+        self._dead = set[int]()  # devices, or AGGREGATOR, that nobody expects to live, or has told of already
         self._links = folder / "links.json"
         proxy_options = ["--control", str(self._links), "--seed", str(seed)]
         memory = scenario.cluster.memory_mb
@@ -54,6 +58,7 @@ class Processes:
             bundle,
             scenario.cluster.devices,
             folder=folder,
+            keep_folder=keep,
             aggregator_options=aggregator_options(scenario),
             device_command=self._device_command,
             device_options=[] if memory is None else ["--memory", str(memory)],
@@ -83,6 +88,8 @@ class Processes:
 
     def begin(self, injection: Injection) -> None:
         cluster, device = self._cluster, injection.device
+        if isinstance(injection.fault, (Kill, AggregatorRestart)):
+            self._dead.add(device)
         match injection.fault:
             case Kill():
                 cluster.kill(device)
@@ -115,6 +122,21 @@ class Processes:
             case _:
                 self._controls.end(injection)
                 self._tell(injection)
+        if isinstance(injection.fault, (Kill, AggregatorRestart)):
+            self._dead.discard(injection.device)
+
+    def deaths(self) -> list[str]:
+        cluster = self._cluster
+        if cluster.proxy is not None:
+            cluster.proxy.check_alive()
+        nodes = {AGGREGATOR: cluster.aggregator, **dict(enumerate(cluster.devices))}
+        found = []
+        for device, node in nodes.items():
+            if device not in self._dead and node.returncode is not None:
+                self._dead.add(device)
+                said = (node.output().strip().splitlines() or ["it said nothing"])[-1]
+                found.append(f"{node.name} ended by itself, with exit code {node.returncode}: {said}")
+        return found
 
     def last_words(self, device: int) -> str:
         name = "aggregator" if device == AGGREGATOR else f"device-{device}"

@@ -9,8 +9,8 @@ from fault_lab.record.outcome import Outcome
 @dataclass(frozen=True, slots=True)
 class Fall:
     """One fault on one target, as it was carried out. begin, end: seconds after the load has begun, the same
-    for what is over at once. recovered: seconds from `end` until the cluster was whole; None when the next
-    fault began before that, or nothing was lost by it.
+    for what is over at once. recovered: seconds from `end` until the cluster was whole, without those in
+    which another fault lasted; None when it never was.
     """
 
     type: str

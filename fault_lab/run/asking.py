@@ -15,7 +15,7 @@ from fault_lab.run.judge import Judge
 from fault_lab.run.pulse import Pulse
 from fault_lab.run.truth import Truth
 from fault_lab.scenario import Load
-from protos import REFUSED_KEY, nonn_pb2, policies, tensors
+from protos import REFUSED_KEY, nonn_pb2, nonn_pb2_grpc, policies, tensors
 
 HELD_UP: Final = "HELD_UP"
 PREDICT: Final = "/nonn.v1.Inference/Predict"
@@ -32,7 +32,7 @@ Done = Callable[[Outcome, list[str]], None]
 
 class Callers:
     """`done` is told each outcome, once, with what is wrong with it. excused: whether a request that was sent
-    then, and found nobody there, cannot blame the cluster.
+    then, and found nobody there, cannot blame the cluster. liars: the students that may have lied to it.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Callers:
         judge: Judge,
         done: Done,
         excused: Callable[[float], bool],
+        liars: Callable[[float], frozenset[int]],
     ) -> None:
         self._address = address
         self._truth = truth
@@ -52,6 +53,7 @@ class Callers:
         self._judge = judge
         self._done = done
         self._excused = excused
+        self._liars = liars
         self._numbers = itertools.count()
         self._order = np.random.default_rng(seed).permutation(len(truth.images))
         self._began = 0.0
@@ -106,7 +108,7 @@ class Callers:
             ending, code = self._failed(error, sent - self._began)
         else:
             ending = Ending.ANSWERED
-            told, problems = self._judge.read(response, rows)
+            told, problems = self._judge.read(response, rows, self._liars(sent - self._began))
         outcome = Outcome(
             number,
             sent - self._began,
@@ -139,3 +141,15 @@ class Callers:
         )
         data: bytes = request.SerializeToString()
         return data
+
+
+async def probe(address: str, truth: Truth, deadline: float) -> tuple[int, ...] | None:
+    """The students that are missing in the answer to one request; None when there is no answer."""
+    images = tensors.encode(truth.images[:1])
+    request = nonn_pb2.PredictRequest(images=images, policy=nonn_pb2.ALL)
+    async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
+        try:
+            response = await nonn_pb2_grpc.InferenceStub(channel).Predict(request, timeout=deadline)
+        except grpc.aio.AioRpcError:
+            return None
+    return tuple(response.missing)

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -19,26 +19,30 @@ DOCUMENTED: Final = frozenset(
 TOLERANCE: Final = 1e-4
 # Seconds that a caller on a busy machine may take to notice an outcome that came in time.
 NOTICE: Final = 0.25
-# Of the accuracy: one run in some ten thousand is farther off by chance.
+# Standard errors of the accuracy. Were errors normal, one run in some ten thousand is farther off by chance.
 DEVIATIONS: Final = 4.0
+LEAST_IMAGES: Final = 30
 
 
 class Judge:
-    """strict: as the requests were. lying: sound-shaped partial logits are being made up by some device, so
-    that logits cannot be compared; nobody can tell them from true ones.
-    """
+    """strict, deadline: as the requests were. uncompared: answers that a student may have lied to."""
 
     def __init__(self, truth: Truth, *, strict: bool, deadline: float) -> None:
-        self.lying = False
         self.uncompared = 0
         self._truth = truth
         self._strict = strict
         self._deadline = deadline
 
     def read(
-        self, response: nonn_pb2.PredictResponse, rows: NDArray[np.intp]
+        self,
+        response: nonn_pb2.PredictResponse,
+        rows: NDArray[np.intp],
+        liars: frozenset[int] = frozenset(),
     ) -> tuple[dict[str, Any], list[str]]:
-        """What an answer adds to its outcome, and what is wrong with it."""
+        """What an answer adds to its outcome, and what is wrong with it.
+
+        liars: students whose partial logits may be made up, so that an answer of theirs cannot be compared.
+        """
         answered, missing = tuple(response.answered), tuple(response.missing)
         told = {"answered": answered, "missing": missing, "expected_accuracy": response.expected_accuracy}
         if sorted((*answered, *missing)) != list(range(self._truth.students)) or not answered:
@@ -55,20 +59,26 @@ class Judge:
             logits = tensors.decode(response.logits, nonn_pb2.FLOAT32, 2)
         except ValueError as error:
             return told, [*problems, f"MERGE: {error}"]
-        if wrong := self._compare(logits, answered, rows):
+        lied = not liars.isdisjoint(answered)
+        self.uncompared += lied
+        if wrong := self._compare(logits, answered, rows, shape_only=lied):
             problems.append(wrong)
-        else:
-            told["right"] = None if self.lying else self._truth.right(logits, rows)
+        elif not lied:
+            told["right"] = self._truth.right(logits, rows)
         return told, problems
 
     def _compare(
-        self, logits: NDArray[np.float32], answered: tuple[int, ...], rows: NDArray[np.intp]
+        self,
+        logits: NDArray[np.float32],
+        answered: tuple[int, ...],
+        rows: NDArray[np.intp],
+        *,
+        shape_only: bool,
     ) -> str | None:
         merged = self._truth.logits(answered, rows)
         if logits.shape != merged.shape:
             return f"MERGE: logits of shape {list(logits.shape)}, not {list(merged.shape)}"
-        if self.lying:
-            self.uncompared += 1
+        if shape_only:
             return None
         off, largest = float(np.abs(logits - merged).max()), max(1.0, float(np.abs(merged).max()))
         if off <= TOLERANCE * largest:
@@ -88,29 +98,32 @@ class Judge:
         return None
 
 
-def check_accuracy(outcomes: Iterable[Outcome], validation_images: int) -> Problem | None:
+def check_accuracy(outcomes: Iterable[Outcome], validation_images: int, images: int) -> Problem | None:
     """The observed accuracy against that which the answers were told, over the whole run.
 
-    An image that was asked about several times counts once, with the mean over its answers: repeats tell
-    nothing new. The expectation was itself measured on `validation_images`. Both errors are taken as normal.
+    Requests about the same of the `images` count once, with the mean over their answers: repeats tell nothing
+    new. The expectation was itself measured on `validation_images`. Both errors are taken as normal, and as
+    no less than binomial ones; with few images, nothing can be said.
     """
-    by_image: defaultdict[int, list[float]] = defaultdict(list)
-    told: list[float] = []
+    groups: defaultdict[int, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         if outcome.right is not None and outcome.expected_accuracy is not None:
-            by_image[outcome.first].append(outcome.right / outcome.images - outcome.expected_accuracy)
-            told.append(outcome.expected_accuracy)
-    if len(by_image) < 2:
+            groups[outcome.first].append(outcome)
+    asked = min(images, sum(group[0].images for group in groups.values()))
+    if asked < LEAST_IMAGES or len(groups) < 2:
         return None
-    difference, error = _estimate([float(np.mean(values)) for values in by_image.values()])
-    mean = float(np.mean(told))
-    error = math.hypot(error, math.sqrt(mean * (1 - mean) / max(validation_images, 1)))
-    if abs(difference) <= DEVIATIONS * error + 1 / max(validation_images, len(by_image)):
+    differences = [
+        float(np.mean([(o.right or 0) / o.images - (o.expected_accuracy or 0.0) for o in group]))
+        for group in groups.values()
+    ]
+    told = float(np.mean([o.expected_accuracy for group in groups.values() for o in group]))
+    variance = told * (1 - told)
+    empirical = float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+    error = math.hypot(
+        max(empirical, math.sqrt(variance / asked)), math.sqrt(variance / max(validation_images, 1))
+    )
+    difference = float(np.mean(differences))
+    if abs(difference) <= DEVIATIONS * error + 1 / asked:
         return None
     what = f"observed accuracy differs from the expected by {difference:+.1%}, with an error of {error:.1%}"
-    return Problem("ACCURACY", f"over {len(by_image)} images the {what}", at=math.inf)
-
-
-def _estimate(differences: Sequence[float]) -> tuple[float, float]:
-    """Mean and its standard error."""
-    return float(np.mean(differences)), float(np.std(differences, ddof=1)) / math.sqrt(len(differences))
+    return Problem("ACCURACY", f"over {asked} images the {what}", at=math.inf)

@@ -79,6 +79,14 @@ class Observer:
         named = [(device.name, nonn_pb2.DeviceState.Name(device.state).lower()) for device in devices]
         return tuple(sorted(named, key=lambda pair: (len(pair[0]), pair[0])))
 
+    def students(self) -> dict[int, tuple[int, ...]]:
+        """By index of the device, those that it serves or is to serve."""
+        devices = self.latest.devices if self.latest else ()
+        return {
+            int(device.name.rpartition("-")[2]): tuple({*device.assigned, *device.serving})
+            for device in devices
+        }
+
     def hosts(self) -> dict[int, tuple[int, ...]]:
         """By part, indices of the devices that serve it."""
         if self.latest is None:

@@ -28,8 +28,7 @@ def take(session: "Session") -> Picture:
         devices=tuple((name, seen.get(name, "lost")) for name in scenario.cluster.names),
         faults=tuple(
             ActiveFault(event.injection.fault.type, event.injection.target, event.injection.end - session.now)
-            for event in session.events
-            if event.end is None
+            for event in session.events.lasting
         ),
         endings=session.endings,
         degraded=session.degraded,

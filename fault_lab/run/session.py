@@ -4,27 +4,32 @@ import asyncio
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from fault_lab.grounds.ground import Ground
-from fault_lab.record import Ending, Fall, Outcome, Problem, Run, Sample
+from fault_lab.record import Ending, Outcome, Problem, Sample
 from fault_lab.report.picture import Phase, Picture
 from fault_lab.run import picture
-from fault_lab.run.asking import HELD_UP, Callers
-from fault_lab.run.events import Event, timeline
+from fault_lab.run.asking import Callers, probe
+from fault_lab.run.events import Event, Events, timeline
+from fault_lab.run.history import history
 from fault_lab.run.judge import Judge, check_accuracy
-from fault_lab.run.observer import Observer
+from fault_lab.run.liars import Liars
+from fault_lab.run.observer import LOOK, Observer
 from fault_lab.run.truth import Truth
 from fault_lab.scenario import AGGREGATOR, Injection, Scenario, make_plan
 
 START_SECONDS: Final = 60.0
 HISTORIES: Final = 20  # problems that are told with their history
+NODES_LOOK: Final = 1.0  # seconds between two looks at the processes themselves
+IN_A_ROW: Final = 2  # requests that everyone has to answer before the cluster counts as whole
 
 
 class Session:
-    """Use once. `watch` is called about ten times a second, and at each outcome's problem, with this."""
+    """Use once. `watch` is called about ten times a second with this."""
 
     def __init__(
         self,
@@ -47,14 +52,16 @@ class Session:
         self.right = self.labelled = 0  # images
         self.problems: list[Problem] = []
         self.samples: list[Sample] = []
-        self.events: list[Event] = []
+        self.events = Events(scenario.recovery)
         self.observer = Observer(ground.address, scenario.cluster.devices, self._looked)
-        self._judge = Judge(truth, strict=scenario.load.strict, deadline=scenario.load.deadline)
+        self.judge = Judge(truth, strict=scenario.load.strict, deadline=scenario.load.deadline)
+        self._liars = Liars(scenario.load.deadline)
         self._watch = watch
         self._record = record
         self._began = 0.0
         self._aggregator_down = False
         self._aggregator_back = 0.0  # when it answered again, after the load has begun
+        self._whole_before = False  # whether everyone answered before the first fault
 
     @property
     def now(self) -> float:
@@ -62,110 +69,120 @@ class Session:
         return time.monotonic() - self._began if self._began else 0.0
 
     async def run(self) -> None:
-        """Raises ScenarioError when the plan cannot be carried out on the cluster that there is."""
-        looking = asyncio.create_task(self.observer.run())
-        try:
-            if not await self.observer.wait(self.observer.whole, START_SECONDS):
-                raise TimeoutError(f"after {START_SECONDS:g} s {self.observer.lacking()}")
-            plan = make_plan(self.scenario, self.seed, self.observer.hosts())
-            await self._trouble(plan)
-            await self._recover()
-        finally:
-            looking.cancel()
-            self.phase = "ending"
-            self._watch(self)
+        """Raises ScenarioError when the plan cannot be carried out on the cluster that there is, ProcessEnded
+        when something of the laboratory itself ends, and what the ground raises.
+        """
+        with ThreadPoolExecutor(1, "faults") as thread:
+            try:
+                async with _background(self.observer.run()):
+                    if not await self.observer.wait(self.observer.whole, START_SECONDS):
+                        raise TimeoutError(f"after {START_SECONDS:g} s {self.observer.lacking()}")
+                    plan = make_plan(self.scenario, self.seed, self.observer.hosts())
+                    async with _background(self._watch_nodes(thread)):
+                        await self._trouble(plan, thread)
+                        await self._recover()
+            except BaseExceptionGroup as group:
+                raise _first(group) from group
+            finally:
+                self.phase = "ending"
+                self._watch(self)
         validation = self.truth.bundle.manifest.validation_images
-        if problem := check_accuracy(self.outcomes, validation):
+        if problem := check_accuracy(self.outcomes, validation, len(self.truth.images)):
             self.problems.append(dataclasses.replace(problem, at=self.now))
 
-    async def _trouble(self, plan: tuple[Injection, ...]) -> None:
-        scenario, ground = self.scenario, self.ground
+    async def _trouble(self, plan: tuple[Injection, ...], thread: ThreadPoolExecutor) -> None:
+        load = self.scenario.load
         callers = Callers(
-            ground.address,
+            self.ground.address,
             self.truth,
-            scenario.load,
+            load,
             self.seed,
-            self._judge,
+            self.judge,
             self._ended,
             self._excused,
+            self._liars.of,
         )
         self.phase = "running"
         self._began = time.monotonic()
-        with ThreadPoolExecutor(1, "faults") as thread:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(callers.run(self._began, scenario.seconds))
-                group.create_task(self._carry_out(plan, thread))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(callers.run(self._began, self.scenario.seconds))
+            group.create_task(self._carry_out(plan, thread))
 
     async def _carry_out(self, plan: tuple[Injection, ...], thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        open_events: dict[int, Event] = {}
+        lasting: dict[int, Event] = {}
         for at, ends, injection in timeline(plan):
             await asyncio.sleep(max(0.0, self._began + at - time.monotonic()))
             if ends:
                 await loop.run_in_executor(thread, self.ground.end, injection)
-                self._end(open_events.pop(injection.number))
+                lasting.pop(injection.number).end = self.now
             else:
-                self._begin(event := Event(injection, self.now))
+                event = self._begin(injection)
                 await loop.run_in_executor(thread, self.ground.begin, injection)
                 if injection.fault.instant:
-                    self._end(event)
+                    event.end = self.now
                 else:
-                    open_events[injection.number] = event
+                    lasting[injection.number] = event
 
-    def _begin(self, event: Event) -> None:
-        for earlier in self.events:
-            earlier.settled = earlier.settled or earlier.end is not None
-        self.events.append(event)
-        self._aggregator_down = self._aggregator_down or event.injection.device == AGGREGATOR
-        self._judge.lying = self._judge.lying or event.injection.fault.type == "corrupt"
+    def _begin(self, injection: Injection) -> Event:
+        if not self.events.all:
+            lately = self.outcomes[-20:]
+            self._whole_before = sum(not o.missing for o in lately) > len(lately) / 2
+        if injection.device == AGGREGATOR:
+            self._aggregator_down = True
+        event = self.events.begin(injection, self.now)
+        self._liars.look(self.now, self.events.all, self.observer.students())  # before the first lie
+        return event
 
-    def _end(self, event: Event) -> None:
-        event.end = self.now
+    async def _watch_nodes(self, thread: ThreadPoolExecutor) -> None:
+        """Until cancelled: a node that ends by itself breaks a promise, whoever starts it again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            for line in await loop.run_in_executor(thread, self.ground.deaths):
+                self.problems.append(Problem("ALIVE", line, self.now))
+            await asyncio.sleep(NODES_LOOK)
 
     async def _recover(self) -> None:
+        """Whole is a cluster that says so, and whose answers are by all students."""
         self.phase = "recovering"
-        if await self.observer.wait(self.observer.whole, self.scenario.recovery):
-            self._settle()
-            return
-        lacking = self.observer.lacking()
-        history = [f"{name} is {state}" for name, state in self.observer.states()]
-        devices = range(self.scenario.cluster.devices)
-        history += [f"device-{device} said last: {self.ground.last_words(device)}" for device in devices]
-        self.problems.append(
-            Problem(
-                "WHOLE_AGAIN",
-                f"{self.scenario.recovery:g} s after the last fault {lacking}",
-                self.now,
-                tuple(history),
-            )
-        )
+        end = time.monotonic() + self.scenario.recovery
+        whole, lacking = 0, "was not looked at"
+        while whole < IN_A_ROW and time.monotonic() < end:
+            await asyncio.sleep(LOOK)
+            lacking = self.observer.lacking()
+            if not lacking:
+                missing = await probe(self.ground.address, self.truth, max(2.0, self.scenario.load.deadline))
+                lacking = "" if missing == () else f"requests are answered without {missing}"
+                whole = 0 if lacking else whole + 1
+        if whole < IN_A_ROW:
+            told = [f"{name} is {state}" for name, state in self.observer.states()]
+            devices = range(self.scenario.cluster.devices)
+            told += [f"device-{device} said last: {self.ground.last_words(device)}" for device in devices]
+            what = f"{self.scenario.recovery:g} s after the load has ended {lacking}"
+            self.problems.append(Problem("WHOLE_AGAIN", what, self.now, tuple(told)))
 
     # ---- told from the tasks
 
     def _looked(self, observer: Observer) -> None:
         if self._began:
             self.samples.append(observer.sample(self.now))
-            lasting = [event for event in self.events if event.end is None]
-            if observer.latest is not None and not any(e.injection.device == AGGREGATOR for e in lasting):
+            lasting = [event.injection for event in self.events.lasting]
+            if observer.latest is not None and not any(i.device == AGGREGATOR for i in lasting):
                 if self._aggregator_down:
                     self._aggregator_back = self.now
                 self._aggregator_down = False
-            if not lasting and observer.whole():
-                self._settle()
+            self._liars.look(self.now, self.events.all, observer.students())
+            self.problems += self.events.look(self.now, observer.lacking() or self._unanswered())
         self._watch(self)
 
-    def _settle(self) -> None:
-        """The cluster is whole: so long have the faults that are over taken to heal."""
-        self._judge.lying = False
-        most = self.scenario.recovery
-        for event in self.events:
-            if event.end is None or event.settled:
-                continue
-            event.recovered, event.settled = max(0.0, self.now - event.end), True
-            if event.recovered > most and self.phase == "running":
-                what = f"{event.injection.fault.type} of {event.injection.target}"
-                seconds = f"{event.recovered:.1f} s after it was over, {most:g} s at the most"
-                self.problems.append(Problem("WHOLE_AGAIN", f"{what}: whole {seconds}", self.now))
+    def _unanswered(self) -> str:
+        """What the latest answers since the last fault lack, if answers are to be whole at all."""
+        if not self._whole_before or self.scenario.load.policy != "all" or self.events.lasting:
+            return ""
+        latest = [o for o in self.outcomes[-IN_A_ROW:] if o.sent > self.events.latest_end]
+        if len(latest) < IN_A_ROW or not all(outcome.missing for outcome in latest):
+            return ""
+        return f"requests are answered without {latest[-1].missing}"
 
     def _excused(self, sent: float) -> bool:
         return self._aggregator_down or sent < self._aggregator_back
@@ -180,62 +197,24 @@ class Session:
         self._record(outcome)
         for line in wrong:
             invariant, _, what = line.partition(": ")
-            history = tuple(self._history(outcome)) if len(self.problems) < HISTORIES else ()
-            self.problems.append(Problem(invariant, f"request {outcome.number}: {what}", self.now, history))
-
-    def _history(self, outcome: Outcome) -> Iterator[str]:
-        yield f"{outcome.sent:9.3f} s request {outcome.number} is sent"
-        for event in self.events:
-            if event.begin <= self.now and (event.end is None or event.end >= outcome.sent - 1.0):
-                until = "now" if event.end is None else f"{event.end:.3f} s"
-                fault = event.injection
-                yield f"{event.begin:9.3f} s {fault.fault.type} of {fault.target}, until {until}"
-        for sample in self.samples[-20:]:
-            if sample.at >= outcome.sent - 0.5:
-                yield f"{sample.at:9.3f} s {sample.serving} devices serve {sample.students} students"
-        if ill := [f"{name} {state}" for name, state in self.observer.states() if state != "serving"]:
-            yield f"{self.now:9.3f} s {', '.join(ill)}"
-        what = outcome.ending.value + (f" by {outcome.answered}" if outcome.answered else "")
-        yield f"{outcome.sent + outcome.seconds:9.3f} s it is {what} {outcome.code}".rstrip()
-
-    # ---- what came of it
+            told = tuple(history(self, outcome)) if len(self.problems) < HISTORIES else ()
+            self.problems.append(Problem(invariant, f"request {outcome.number}: {what}", self.now, told))
 
     def picture(self) -> Picture:
         """At this moment."""
         return picture.take(self)
 
-    def result(self, notes: tuple[str, ...], facts: dict[str, Any]) -> Run:
-        scenario, manifest = self.scenario, self.truth.bundle.manifest
-        return Run(
-            scenario=scenario.name,
-            summary=scenario.summary,
-            ground=self.ground.name,
-            seed=self.seed,
-            devices=scenario.cluster.devices,
-            students=len(manifest.students),
-            parts=manifest.parts,
-            seconds=scenario.seconds,
-            outcomes=tuple(sorted(self.outcomes, key=lambda outcome: outcome.number)),
-            falls=tuple(self._falls()),
-            samples=tuple(self.samples),
-            problems=tuple(self.problems),
-            notes=(*notes, *self._notes()),
-            facts=facts,
-        )
 
-    def _notes(self) -> Iterator[str]:
-        if uncompared := self._judge.uncompared:
-            yield (
-                f"{uncompared} answers were not compared with the offline merge: a device made up partial "
-                "logits of a sound shape, which nobody can tell from true ones"
-            )
-        if held_up := sum(outcome.code == HELD_UP for outcome in self.outcomes):
-            yield (
-                f"{held_up} callers were held up themselves when their time was over, on a machine that was "
-                "busy otherwise: they count as unreachable"
-            )
+@asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """While the block runs, so does this; if it fails, so does the block."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        yield
+        task.cancel()
 
-    def _falls(self) -> Iterator[Fall]:
-        for event in self.events:
-            end = self.now if event.end is None else event.end
-            yield Fall(event.injection.fault.type, event.injection.target, event.begin, end, event.recovered)
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception that made the others be cancelled."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

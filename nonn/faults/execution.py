@@ -1,8 +1,10 @@
 """One run of one scenario: from the file to the folder that holds its result and report."""
 
 import asyncio
+import contextlib
 import dataclasses
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +59,8 @@ def execute(order: Order) -> Result:
     missing = laboratory.what_is_left_out(scenario, order.ground)
     for line in missing:
         say(f"not on {order.ground}: {line}")
-    with RunFolder(order.output or new_folder(scenario.name, order.ground, seed), path) as folder:
+    target = order.output or new_folder(scenario.name, order.ground, seed)
+    with RunFolder(target, path) as folder, _told_where(target):
         if order.ground == "simulation":
             run = _simulate(scenario, bundle, seed, folder)
         else:
@@ -67,6 +70,16 @@ def execute(order: Order) -> Result:
         summary = summarise(whole)
         folder.finish(summary)
     return Result(summary, folder.path, run.notes)
+
+
+@contextlib.contextmanager
+def _told_where(folder: Path) -> Iterator[None]:
+    """Whoever breaks a run off finds what it has left."""
+    try:
+        yield
+    except BaseException:
+        say(f"broken off; what was recorded until then is in {folder}")
+        raise
 
 
 def _command(order: Order, seed: int) -> str:
@@ -88,16 +101,18 @@ def _simulate(scenario: "Scenario", bundle: "Bundle", seed: int, folder: "RunFol
 def _run_for_real(
     scenario: "Scenario", bundle: "Bundle", ground: str, seed: int, folder: "RunFolder", *, quiet: bool
 ) -> "Run":
+    from fault_lab.run.result import to_run
     from fault_lab.run.session import Session
     from fault_lab.run.truth import Truth
 
-    say(f"computing what {scenario.cluster.devices} devices should answer")
+    devices = "1 device" if scenario.cluster.devices == 1 else f"{scenario.cluster.devices} devices"
+    say(f"computing what {devices} should answer")
     data = laboratory.find_images(bundle, scenario.load.data, scenario.base, seed)
     truth = Truth(bundle, data.images, data.labels)
     notes = () if data.labels is not None else ("images without labels: no accuracy was observed",)
     cluster = laboratory.ground_class(ground)(scenario, bundle.path, folder=folder.logs, seed=seed)
-    say(f"starting {scenario.cluster.devices} devices on {ground}")
+    say(f"starting {devices} on {ground}")
     with laboratory.readiness(), cluster, laboratory.view(quiet=quiet) as watch:
         session = Session(scenario, cluster, truth, seed, watch=watch, record=folder.record)
         asyncio.run(session.run())
-    return session.result(notes, {})
+    return to_run(session, notes, {})

@@ -93,6 +93,7 @@ def _run_seeds(args: argparse.Namespace) -> int:
     if found.problems:
         order = Order(args.scenario, "simulation", number, args.bundle, args.output, quiet=True)
         return verdict.tell(execute(order), as_json=args.json)
-    total = {"scenario": scenario.name, "ground": "simulation", "seeds": len(args.seeds), **total}
+    about = {"scenario": scenario.name, "ground": "simulation", "seeds": len(args.seeds), "passed": True}
+    total = {**about, **total}
     print(json.dumps(total) if args.json else verdict.line(total))
     return 0
