@@ -5,6 +5,7 @@
 'Half of the cluster loses power at once: each request is still answered, as well as foretold.'
 """
 
+from fault_lab.scenario.check import students_of_parts
 from fault_lab.scenario.fault import Group
 from fault_lab.scenario.faults import FAULTS, Fault
 from fault_lab.scenario.injection import AGGREGATOR, Injection
@@ -27,4 +28,5 @@ __all__ = [
     "load_scenario",
     "located",
     "make_plan",
+    "students_of_parts",
 ]

@@ -9,11 +9,11 @@ on one only where there are more students than devices:
 While the bundle is not known, a part counts as one device: more is refused once it is.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from bundle import MAX_STUDENTS
+from bundle import MAX_STUDENTS, Manifest
 from fault_lab.scenario import targets
 from fault_lab.scenario.errors import ScenarioError
 from fault_lab.scenario.fault import AnyFault, Group
@@ -32,6 +32,12 @@ def check_plan(scenario: Scenario, parts: Parts = None) -> None:
     for index, fault in targets.in_order(scenario):
         with targets.blaming(index):
             check.add(fault)
+
+
+def students_of_parts(manifest: Manifest) -> tuple[int, ...]:
+    """How many each part of a bundle has, for `check_plan` and `check_faults`."""
+    students = Counter(student.part for student in manifest.students)
+    return tuple(students[part] for part in range(manifest.parts))
 
 
 class _Check:

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bundle import Bundle
 from fault_lab.run.events import timeline
-from fault_lab.scenario import AGGREGATOR, Injection, Scenario, make_plan
+from fault_lab.scenario import AGGREGATOR, Injection, Scenario, make_plan, students_of_parts
 from fault_lab.scenario.check import check_plan
 from fault_lab.scenario.errors import ScenarioError
+from tests.fault_lab.laboratory import DIGITS
 
 HOSTS = {0: (0, 4), 1: (1, 5), 2: (2, 6), 3: (3, 7)}
 
@@ -245,6 +247,10 @@ def test_parts_may_be_on_one_device_where_there_are_fewer_devices_than_students(
     )
     with pytest.raises(ScenarioError, match="contradicts") if refused else nullcontext():
         check_plan(scenario(*faults, devices=devices), [2, 2, 2, 2])
+
+
+def test_a_bundle_knows_how_many_students_each_part_has() -> None:
+    assert students_of_parts(Bundle.load(DIGITS).manifest) == (2, 2, 2, 2)
 
 
 def test_a_part_is_so_many_targets_one_after_another() -> None:
