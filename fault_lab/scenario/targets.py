@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -34,7 +35,9 @@ def named(scenario: Scenario, target: str) -> list[int]:
         index for index, name in enumerate(names) if target == "all" or fnmatch.fnmatchcase(name, target)
     ]
     if not found:
-        raise ScenarioError(f"target: {target!r} matches none of {names[0]} to {names[-1]}: use {CHOICES}")
+        raise ScenarioError(
+            f"target: {reprlib.repr(target)} matches none of {names[0]} to {names[-1]}: use {CHOICES}"
+        )
     return found
 
 
