@@ -48,19 +48,19 @@ def execute(order: Order) -> Result:
     """Raises ScenarioError before anything has started, and what starting a cluster raises."""
     from fault_lab.record import summarise
     from fault_lab.run.folder import RunFolder, new_folder
-    from fault_lab.scenario import check_faults, find_scenario, load_scenario
+    from fault_lab.scenario import check_faults, find_scenario, load_scenario, students_of_parts
 
     laboratory.prepare()
     path = find_scenario(order.scenario)
     scenario = load_scenario(path, order.base)
     seed = scenario.seed if order.seed is None else order.seed
     bundle = laboratory.find_bundle(scenario, order.bundle)
-    check_faults(path, scenario, bundle.manifest.parts)
+    check_faults(path, scenario, students_of_parts(bundle.manifest))
     missing = laboratory.what_is_left_out(scenario, order.ground)
     for line in missing:
         say(f"not on {order.ground}: {line}")
     target = order.output or new_folder(scenario.name, order.ground, seed)
-    with RunFolder(target, path) as folder, _told_where(target):
+    with RunFolder(target, path) as folder, _told_where(target), _located(path):
         if order.ground == "simulation":
             run = _simulate(scenario, bundle, seed, folder)
         else:
@@ -70,6 +70,18 @@ def execute(order: Order) -> Result:
         summary = summarise(whole)
         folder.finish(summary)
     return Result(summary, folder.path, run.notes)
+
+
+@contextlib.contextmanager
+def _located(path: Path) -> Iterator[None]:
+    """A fault that turns out not to fit the cluster is told with its line, too."""
+    from fault_lab.scenario import located
+    from fault_lab.scenario.errors import ScenarioError
+
+    try:
+        yield
+    except ScenarioError as error:
+        raise located(path, error) from None
 
 
 @contextlib.contextmanager

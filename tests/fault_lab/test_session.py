@@ -98,6 +98,7 @@ class Assassin(Processes):
         pass
 
 
+@pytest.mark.heavy
 def test_requests_without_an_outcome_and_a_cluster_that_stays_broken_are_found(
     tmp_path: Path, truth: Truth
 ) -> None:
@@ -110,6 +111,7 @@ def test_requests_without_an_outcome_and_a_cluster_that_stays_broken_are_found(
     assert any("device-0 said last" in line for line in run.problems[-1].history)
 
 
+@pytest.mark.heavy
 def test_nobody_is_blamed_while_the_scenario_has_the_aggregator_down(tmp_path: Path, truth: Truth) -> None:
     fault = {"type": "aggregator_restart", "at": 1.0, "duration": 1.0}
     summary = summarise(play(scenario(fault), tmp_path, truth))
@@ -145,12 +147,14 @@ class Vandal(Processes):
         self._cluster.proxy.send(signal.SIGKILL)
 
 
+@pytest.mark.heavy
 def test_what_breaks_in_the_laboratory_is_not_blamed_on_the_cluster(tmp_path: Path, truth: Truth) -> None:
     fault = {"type": "slow", "factor": 2, "target": "device-1", "at": 0.5, "duration": 3.0}
     with pytest.raises(ProcessEnded, match="proxy ended with exit code -9"):
         play(scenario(fault), tmp_path, truth, Vandal)
 
 
+@pytest.mark.heavy
 def test_a_view_that_fails_ends_the_run(tmp_path: Path, truth: Truth) -> None:
     def fail(session: Session) -> None:
         if session.now > 1.0 and session.phase == "running":
