@@ -34,7 +34,8 @@ class LocalCluster:
 
     Entering waits until every device serves and every student is served, for at most `start_seconds`; it
     raises ProcessEnded or TimeoutError when that does not come about. Device states and logs lie in `folder`:
-    a temporary one unless given, which is removed at the end. `announce` is told how many more devices serve.
+    a temporary one unless given. It is removed at the end if it is temporary, or is not to be kept.
+    `announce` is told how many more devices serve.
     Commands are run by `python -m`. `aggregator_command` may do more than `nonn`, to be watched from outside;
     `device_command`, by index, may do more than `nonn device`. With `proxy_options`, devices dial
     `fault_lab.proxy`, run with these options, each at an address of its own.
@@ -46,6 +47,7 @@ class LocalCluster:
         devices: int,
         *,
         folder: Path | None = None,
+        keep_folder: bool = True,
         aggregator_command: Sequence[str] = ("nonn",),
         aggregator_options: Sequence[str] = (),
         device_command: Callable[[int], Sequence[str]] = _nonn_device,
@@ -57,7 +59,7 @@ class LocalCluster:
         self.bundle = bundle
         self.address = "127.0.0.1:0"
         self._count = devices
-        self._own_folder = folder is None
+        self._own_folder = folder is None or not keep_folder
         # Absolute, or else XDG_STATE_HOME would not count.
         self.folder = Path(tempfile.mkdtemp(prefix="nonn-cluster-")) if folder is None else folder.absolute()
         self._aggregator_command = tuple(aggregator_command)

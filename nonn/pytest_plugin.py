@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--nonn-bundle",
         type=Path,
         metavar="DIR",
-        help="what `nonn_cluster` serves where a test does not say; default: samples/digits",
+        help="what `nonn_cluster` serves where a test does not say; default: the digits sample",
     )
 
 
@@ -40,7 +40,12 @@ def nonn_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster]":
     from nonn.testing import Cluster
 
     marker = request.node.get_closest_marker("nonn_cluster")
-    options = dict(marker.kwargs) if marker else {}
-    bundle = options.pop("bundle", request.config.getoption("--nonn-bundle") or "samples/digits")
-    with Cluster(bundle, **options) as cluster:
+    words, options = (marker.args, dict(marker.kwargs)) if marker else ((), {})
+    if not words:
+        options.setdefault("bundle", request.config.getoption("--nonn-bundle"))
+    try:
+        made = Cluster(*words, **options)
+    except TypeError as error:
+        raise pytest.UsageError(f"the marker nonn_cluster: {error}; it is {MARK}") from None
+    with made as cluster:
         yield cluster

@@ -2,14 +2,13 @@
 
 import contextlib
 import itertools
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from bundle import Bundle
@@ -17,15 +16,16 @@ from bundle.errors import NonnError
 from fault_lab.control_file import LOOK_SECONDS
 from fault_lab.grounds.controls import is_told
 from fault_lab.grounds.processes import Processes
-from fault_lab.scenario import AGGREGATOR, FAULTS, Injection, Load, Scenario
-from fault_lab.scenario import Cluster as Shape
-from fault_lab.scenario.faults import AnyFault
+from fault_lab.scenario import AGGREGATOR, Injection
 from nonn.client import Answer, Client
 from nonn.cluster_status import ClusterStatus, DeviceStatus
 from nonn.errors import UsageError
+from nonn.faults.laboratory import sample
+from nonn.faults.single import make_fault, make_scenario
 
 LOOK: Final = 0.02  # seconds between two looks at the status
 PATIENCE: Final = 30.0
+IN_A_ROW: Final = 2  # requests that everyone has to answer before a cluster counts as whole
 HEARING: Final = 5 * LOOK_SECONDS  # in which a proxy or device has seen what its control file tells it
 WORKING: Final = ("serving", "idle")
 Answers = Literal["refuse", "corrupt", "nan", "wrong_shape", "late", "duplicate", "mute"]
@@ -41,14 +41,15 @@ class Cluster:
         with Cluster("samples/digits", devices=8) as cluster, cluster.device("device-3").paused():
             answer = cluster.predict(images)
 
-    devices: named device-0, device-1, ...; as many as students unless given. heal_after: seconds that a lost
-    device's students wait for it, or None for ever. link: ethernet, wifi or slow; loopback when left out.
+    bundle: the digits sample unless given. devices: named device-0, device-1, ...; as many as students unless
+    given. heal_after: seconds that a lost device's students wait for it, or None for ever. link: ethernet,
+    wifi or slow; loopback when left out.
     Entering waits until all devices serve; it raises ProcessEnded or TimeoutError.
     """
 
     def __init__(
         self,
-        bundle: Path | str,
+        bundle: Path | str | None = None,
         devices: int | None = None,
         *,
         heal_after: float | None = None,
@@ -56,20 +57,19 @@ class Cluster:
         link: str | None = None,
     ) -> None:
         """Raises BundleError, and UsageError for settings that make no sense."""
-        self.bundle = Bundle.load(bundle)
-        self._folder = Path(tempfile.mkdtemp(prefix="nonn-test-"))
+        self.bundle = Bundle.load(sample() if bundle is None else bundle)
+        self._scenario = make_scenario(devices or len(self.bundle.manifest.students), heal_after, ping, link)
         self._numbers = itertools.count()
-        self._scenario = _scenario(devices or len(self.bundle.manifest.students), heal_after, ping, link)
-        self._ground = Processes(
-            self._scenario, self.bundle.path, folder=self._folder, seed=0, every_fault=True
-        )
+        self._hurt: list[int] = []  # devices, or AGGREGATOR, once for each fault that lasts
         self._ends = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as ends:
-            ends.callback(shutil.rmtree, self._folder, ignore_errors=True)
-            ends.enter_context(self._ground)
+            self._ground = ends.enter_context(
+                Processes(self._scenario, self.bundle.path, folder=None, seed=0, every_fault=True)
+            )
             self._client = ends.enter_context(Client(self._ground.address))
+            self.wait_whole()
             self._ends = ends.pop_all()
         return self
 
@@ -117,25 +117,25 @@ class Cluster:
 
     @contextlib.contextmanager
     def hurt(self, device: int, fault: str, **parameters: Any) -> Iterator[None]:
-        """Within the block a device (its index) suffers a fault, as a scenario file names it.
+        """Within the block a device (its index, or AGGREGATOR) suffers a fault, as a scenario file names it.
 
-        Leaving waits until the cluster is whole again, but for what other blocks still do to it, and is quick
-        where an error is on its way out.
+        Leaving waits until whoever nothing else is done to serves again, and answers; it does not where an
+        error is on its way out. Raises NeverHappened.
         """
-        made = _fault(device, fault, parameters)
+        made = make_fault(device, fault, parameters)
         injection = Injection(next(self._numbers), made, device, 0.0, 0.0)
-        self._ground.begin(injection)
+        self._hurt.append(device)
         try:
+            self._ground.begin(injection)
             if is_told(made):
                 time.sleep(HEARING)
             yield
         finally:
+            self._hurt.remove(device)
             if not made.instant:
                 self._ground.end(injection)
-        if device == AGGREGATOR:
+        if AGGREGATOR not in self._hurt:
             self.wait_whole()
-        else:
-            self.device(device).wait_serving()
 
     # ---- waiting
 
@@ -154,15 +154,24 @@ class Cluster:
         states = ", ".join(f"{d.name} {d.state}" for d in latest.devices) if latest else "no status"
         raise NeverHappened(f"the cluster did not get there within {seconds:g} s: {states}")
 
-    def wait_whole(self, seconds: float = PATIENCE) -> ClusterStatus:
-        """Every device works, and every student is served."""
+    def wait_whole(self, seconds: float = PATIENCE) -> None:
+        """Every device that nothing is done to serves, and their students answer. Raises NeverHappened."""
+        names = self._scenario.cluster.names
+        sound = {name for index, name in enumerate(names) if index not in self._hurt}
 
         def whole(status: ClusterStatus) -> bool:
-            working = [d for d in status.devices if d.state in WORKING and set(d.serving) == set(d.assigned)]
-            everyone = len(working) == len(status.devices) == self._scenario.cluster.devices
-            return everyone and all(student.device_ids for student in status.students)
+            working = [device for device in status.devices if device.name in sound and _works(device)]
+            able = {student for device in working for student in device.serving}
+            served = bool(self._hurt) or len(able) == len(status.students)
+            there = len(working) == len(sound) and served
+            return there and all(self._answer(able) for _ in range(IN_A_ROW))
 
-        return self.wait_until(whole, seconds)
+        self.wait_until(whole, seconds)
+
+    def _answer(self, students: set[int]) -> bool:
+        """Whether they all take part in the answer to a request."""
+        image = np.zeros(self.bundle.manifest.input.shape, np.uint8)
+        return not students or students <= set(self._client.predict(image, policy="all").answered)
 
 
 class Device:
@@ -194,13 +203,13 @@ class Device:
 
     def wait_serving(self, seconds: float = PATIENCE) -> None:
         """Until it works. Raises NeverHappened."""
-        self._cluster.wait_until(lambda status: self._works(status), seconds)
+        self._cluster.wait_until(self._is_counted_on, seconds)
 
     def wait_lost(self, seconds: float = PATIENCE) -> None:
         """Until the aggregator counts on it no more. Raises NeverHappened."""
-        self._cluster.wait_until(lambda status: not self._works(status), seconds)
+        self._cluster.wait_until(lambda status: not self._is_counted_on(status), seconds)
 
-    def _works(self, status: ClusterStatus) -> bool:
+    def _is_counted_on(self, status: ClusterStatus) -> bool:
         return any(device.name == self.name and device.state in WORKING for device in status.devices)
 
     # ---- what one does to it
@@ -243,22 +252,5 @@ class Device:
             pass
 
 
-def _fault(device: int, fault: str, parameters: dict[str, Any]) -> AnyFault:
-    if fault not in FAULTS:
-        raise UsageError(f"{fault!r} is no fault; there are {', '.join(FAULTS)}")
-    target = {} if device == AGGREGATOR else {"target": f"device-{device}"}
-    try:
-        return FAULTS[fault].model_validate({"type": fault, "at": 0.0, **target, **parameters})
-    except ValueError as error:
-        raise UsageError(f"{fault}: {' '.join(str(error).split())}") from None
-
-
-def _scenario(devices: int, heal_after: float | None, ping: float, link: str | None) -> Scenario:
-    heal: Any = "never" if heal_after is None else heal_after
-    try:
-        shape = Shape(devices=devices, heal_after=heal, ping=ping, link=link)
-    except ValueError as error:
-        raise UsageError(" ".join(str(error).split())) from None
-    return Scenario(
-        name="test", base=Path.cwd(), summary="a test", seconds=1.0, cluster=shape, load=Load(clients=1)
-    )
+def _works(device: DeviceStatus) -> bool:
+    return device.state in WORKING and set(device.serving) == set(device.assigned)

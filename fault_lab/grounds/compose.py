@@ -70,7 +70,7 @@ class Compose:
         self._announce = announce
         self._image = image
         self._project = f"nonn-lab-{uuid.uuid4().hex[:12]}"
-        self._controls = Controls(scenario.cluster)
+        self._controls = Controls(scenario.cluster, seed)
         self._control = self._folder / "control"
         self._port = _free_port()
         self._serving = 0

@@ -8,8 +8,8 @@ from fault_lab.control_file import to_document
 from fault_lab.mischief import HONEST, Answers, Mischief
 from fault_lab.proxy import CLEAN, LINKS, Flapping, LinkState, Toxics
 from fault_lab.scenario import Group, Injection, Scenario
+from fault_lab.scenario.fault import AnyFault
 from fault_lab.scenario.faults import (
-    AnyFault,
     Bandwidth,
     ClockJump,
     Corrupt,
@@ -49,9 +49,13 @@ def is_told(fault: AnyFault) -> bool:
 
 
 class Controls:
-    """What is to be written to control files, for the devices of a cluster, after each `begin` and `end`."""
+    """What is to be written to control files, for the devices of a cluster, after each `begin` and `end`.
 
-    def __init__(self, cluster: Cluster) -> None:
+    seed: of what devices leave to chance.
+    """
+
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        self._seed = seed
         self._names = cluster.names
         self._link = CLEAN if cluster.link is None else LINKS[cluster.link].toxics
         self._active: dict[int, Injection] = {}
@@ -85,7 +89,7 @@ class Controls:
         return state
 
     def conduct(self, device: int) -> Mischief:
-        mischief = replace(HONEST, clock=float(self._clocks[device]))
+        mischief, seed = replace(HONEST, clock=float(self._clocks[device])), self._seed + device
         for fault in self._faults(device):
             match fault:
                 case Slow():
@@ -93,11 +97,11 @@ class Controls:
                 case DiskFull():
                     mischief = replace(mischief, disk_full=True)
                 case Late():
-                    mischief = replace(mischief, answers=Answers("late", fault.toxicity, fault.delay))
+                    mischief = replace(mischief, answers=Answers("late", fault.toxicity, fault.delay, seed))
                 case Mute():
                     mischief = replace(mischief, answers=Answers("mute"))
                 case Corrupt() | Nan() | WrongShape() | Duplicate() | Refuse():
-                    mischief = replace(mischief, answers=Answers(fault.type, fault.toxicity))
+                    mischief = replace(mischief, answers=Answers(fault.type, fault.toxicity, seed=seed))
         return mischief
 
     def _faults(self, device: int) -> list[AnyFault]:

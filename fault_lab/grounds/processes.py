@@ -1,6 +1,7 @@
 """Scenarios on real processes of this machine: signals, a proxy for each link, devices that do as told."""
 
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +28,8 @@ LAST_BYTES: Final = 2000
 class Processes:
     """A ground: `LocalCluster`, to which the faults of a scenario can be done.
 
-    Logs, device states and control files lie in `folder`, and stay there. every_fault: be ready for faults
-    that the scenario does not name.
+    Logs, device states and control files lie in `folder`, and stay there; None: a temporary one. every_fault:
+    be ready for faults that the scenario does not name.
     """
 
     name = "processes"
@@ -38,14 +39,16 @@ class Processes:
         scenario: Scenario,
         bundle: Path,
         *,
-        folder: Path,
+        folder: Path | None,
         seed: int,
         every_fault: bool = False,
         announce: Callable[[int], None] = lambda more: None,
     ) -> None:
+        keep = folder is not None
+        folder = folder or Path(tempfile.mkdtemp(prefix="nonn-lab-"))
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._controls = Controls(scenario.cluster)
+        self._controls = Controls(scenario.cluster, seed)
         self._mischievous = every_fault or needs_mischief(scenario)
         self._dead = set[int]()  # devices, or AGGREGATOR, that nobody expects to live, or has told of already
         self._links = folder / "links.json"
@@ -55,6 +58,7 @@ class Processes:
             bundle,
             scenario.cluster.devices,
             folder=folder,
+            keep_folder=keep,
             aggregator_options=aggregator_options(scenario),
             device_command=self._device_command,
             device_options=[] if memory is None else ["--memory", str(memory)],

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Final
 
 from fault_lab.scenario import Injection
+from fault_lab.scenario.fault import AnyFault, Stream
 from fault_lab.scenario.faults import (
     AggregatorPause,
     AggregatorRestart,
-    AnyFault,
     Bandwidth,
     ClockJump,
     Corrupt,
@@ -26,7 +26,6 @@ from fault_lab.scenario.faults import (
     ResetPeer,
     Restart,
     Slow,
-    Stream,
     Timeout,
     WrongShape,
 )
@@ -176,4 +175,4 @@ def _delay(latency: float, jitter: float) -> Callable[[Way], None]:
 
 
 def _narrow(rate: float) -> Callable[[Way], None]:
-    return lambda way: setattr(way, "bandwidth", rate)
+    return lambda way: setattr(way.line, "rate", rate)

@@ -11,11 +11,15 @@ WAYS: Final = ("corrupt", "nan", "wrong_shape", "late", "duplicate", "refuse", "
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """type: one of WAYS. toxicity: the chance of it for each answer. delay: seconds that it is late by."""
+    """type: one of WAYS. toxicity: the chance of it for each answer. delay: seconds that it is late by.
+
+    seed: of what is left to chance; an answer's own is drawn from it, its work and its student.
+    """
 
     type: str
     toxicity: float = 1.0
     delay: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.type not in WAYS:
@@ -24,6 +28,8 @@ class Answers:
             raise ValueError(f"toxicity must be a chance from 0 to 1, not {self.toxicity}")
         if not 0 <= self.delay < math.inf:
             raise ValueError(f"delay must be a number of seconds from 0 on, not {self.delay}")
+        if not isinstance(self.seed, int):
+            raise ValueError(f"seed must be a whole number, not {self.seed!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,6 @@ class UnreliableWorker(Worker):
         super().__init__(hosting, executor, self._answer)
         self._control = control
         self._really_send = send
-        self._random = Random()
         self._late: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -75,14 +74,18 @@ class UnreliableWorker(Worker):
         answers = self._control.current().answers
         if answers is not None and answers.type == "mute":
             return
-        if answers is None or not message.HasField("partial") or self._random.random() >= answers.toxicity:
+        if answers is None or not message.HasField("partial"):
+            await self._really_send(message)
+            return
+        random = chance_of(message.partial, answers.seed)
+        if random.random() >= answers.toxicity:
             await self._really_send(message)
         elif answers.type == "late":
             task = asyncio.create_task(self._send_late(message, answers.delay))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
         else:
-            for instead in falsify(answers.type, message):
+            for instead in falsify(answers.type, message, random):
                 await self._really_send(instead)
 
     async def _send_late(self, message: nonn_pb2.DeviceMessage, seconds: float) -> None:
@@ -90,7 +93,12 @@ class UnreliableWorker(Worker):
         await self._really_send(message)
 
 
-def falsify(way: str, message: nonn_pb2.DeviceMessage) -> list[nonn_pb2.DeviceMessage]:
+def chance_of(partial: nonn_pb2.Partial, seed: int) -> Random:
+    """Of this answer: the same whenever and on whatever connection it is given, for the same seed."""
+    return Random(f"nonn mischief {seed} {partial.work_id} {partial.student}")
+
+
+def falsify(way: str, message: nonn_pb2.DeviceMessage, random: Random) -> list[nonn_pb2.DeviceMessage]:
     """What is sent in place of a partial answer."""
     partial = message.partial
     if way == "duplicate":
@@ -103,16 +111,21 @@ def falsify(way: str, message: nonn_pb2.DeviceMessage) -> list[nonn_pb2.DeviceMe
     instead = nonn_pb2.DeviceMessage()
     instead.CopyFrom(message)
     logits = tensors.decode(partial.logits, nonn_pb2.FLOAT32, 2)
-    instead.partial.logits.CopyFrom(tensors.encode(_spoil(way, logits)))
+    instead.partial.logits.CopyFrom(tensors.encode(_spoil(way, logits, random)))
     return [instead]
 
 
-def _spoil(way: str, logits: NDArray[np.float32]) -> NDArray[Any]:
+def _spoil(way: str, logits: NDArray[np.float32], random: Random) -> NDArray[Any]:
     match way:
         case "corrupt":
-            return np.random.default_rng().normal(0.0, SPREAD, logits.shape).astype(np.float32)
+            return _made_up(logits.shape, random)
         case "nan":
             return np.full_like(logits, np.nan)
         case "wrong_shape":
             return np.ascontiguousarray(logits[:, :-1])
     raise ValueError(f"{way!r} is no way to answer wrongly")
+
+
+def _made_up(shape: tuple[int, ...], random: Random) -> NDArray[np.float32]:
+    numbers = np.random.default_rng(random.getrandbits(64)).normal(0.0, SPREAD, shape)
+    return numbers.astype(np.float32)

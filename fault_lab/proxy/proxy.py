@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import socket
 import struct
-from dataclasses import dataclass
 from random import Random
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-from fault_lab.proxy.toxics import CLEAN, Pace, Toxics
+from fault_lab.proxy.pace import Chunk, Pace
+from fault_lab.proxy.toxics import CLEAN, Toxics
 from protos import endpoints
 
 Direction = Literal["upstream", "downstream"]
@@ -22,12 +22,6 @@ DIAL_SECONDS: Final = 5.0
 _RESET: Final = struct.pack("ii", 1, 0)  # of SO_LINGER: closing sends RST
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Chunk:
-    data: bytes
-    due: float
-
-
 class Proxy:
     """Listens, and passes on every connection to `upstream`, the better or the worse.
 
@@ -36,7 +30,8 @@ class Proxy:
             proxy.set(Toxics(latency=0.1), "downstream")
 
     upstream: HOST:PORT; the bytes from whoever connects to it go `upstream`, those back `downstream`.
-    Changes count for bytes that are sent from then on. Belongs to one event loop.
+    Changes count for bytes that are sent from then on, and another bandwidth for those that wait for it as
+    well. Belongs to one event loop.
     """
 
     def __init__(self, upstream: str, *, listen: str = "127.0.0.1:0", seed: int = 0) -> None:
@@ -67,6 +62,8 @@ class Proxy:
         """For these directions, or for both if none is named."""
         for direction in directions or DIRECTIONS:
             self._toxics[direction] = toxics
+            for connection in self._connections:
+                connection.pace(direction)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -141,19 +138,24 @@ class _Connection:
         far: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         seed: float,
     ) -> None:
-        self._ways = (
-            _Way(proxy, "upstream", near[0], far[1], Random(seed)),
-            _Way(proxy, "downstream", far[0], near[1], Random(1.0 - seed)),
-        )
+        self._ways = {
+            "upstream": _Way(proxy, "upstream", near[0], far[1], Random(seed)),
+            "downstream": _Way(proxy, "downstream", far[0], near[1], Random(1.0 - seed)),
+        }
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def reset(self) -> None:
         if not self._over.done():
             self._over.set_result(None)
 
+    def pace(self, direction: Direction) -> None:
+        """As fast as the proxy has it from now on."""
+        self._ways[direction].pace()
+
     async def run(self) -> bool:
         """Returns whether both directions have ended in good order."""
-        tasks = [asyncio.create_task(step) for way in self._ways for step in (way.receive(), way.deliver())]
+        ways = self._ways.values()
+        tasks = [asyncio.create_task(step) for way in ways for step in (way.receive(), way.deliver())]
         whole = asyncio.gather(*tasks)
         ends: set[asyncio.Future[Any]] = {whole, self._over}
         try:
@@ -181,8 +183,11 @@ class _Way:
         self._reader = reader
         self._writer = writer
         self._pace = Pace(random)
-        self._chunks: asyncio.Queue[_Chunk] = asyncio.Queue(UNDER_WAY // CHUNK)
+        self._chunks: asyncio.Queue[Chunk] = asyncio.Queue(UNDER_WAY // CHUNK)
         self._now = asyncio.get_running_loop().time
+
+    def pace(self) -> None:
+        self._pace.change(self._now(), self._proxy.toxics(self._direction).bandwidth)
 
     async def receive(self) -> None:
         while data := await self._reader.read(CHUNK):
@@ -190,13 +195,12 @@ class _Way:
         await self._put(b"")  # the end travels as bytes do
 
     async def _put(self, data: bytes) -> None:
-        due = self._pace.arrival(self._now(), len(data), self._proxy.toxics(self._direction))
-        await self._chunks.put(_Chunk(data, due))
+        await self._chunks.put(self._pace.send(self._now(), data, self._proxy.toxics(self._direction)))
 
     async def deliver(self) -> None:
         while True:
             chunk = await self._chunks.get()
-            await asyncio.sleep(max(chunk.due - self._now(), 0.0))
+            await self._until_due(chunk)
             while self._proxy.toxics(self._direction).timeout:
                 await self._proxy.changed()
             if not chunk.data:
@@ -204,6 +208,13 @@ class _Way:
                 return
             self._writer.write(chunk.data)
             await self._writer.drain()
+
+    async def _until_due(self, chunk: Chunk) -> None:
+        """Which another bandwidth changes."""
+        while (left := chunk.due - self._now()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._proxy.changed()
 
 
 def _end(writer: asyncio.StreamWriter, *, orderly: bool) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from random import Random
 from typing import Final
 
 
@@ -29,21 +28,3 @@ class Toxics:
 
 
 CLEAN: Final = Toxics()
-
-
-class Pace:
-    """When bytes that are sent now arrive, one direction of one connection. Bytes never overtake others.
-
-    The line is busy for as long as the bandwidth says; what arrives has then been under way for the latency.
-    """
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._free = -math.inf
-        self._latest = -math.inf
-
-    def arrival(self, now: float, size: int, toxics: Toxics) -> float:
-        self._free = max(self._free, now) + size / toxics.bandwidth
-        delay = toxics.latency + toxics.jitter * (2.0 * self._random.random() - 1.0)
-        self._latest = max(self._latest, self._free + max(delay, 0.0))
-        return self._latest

@@ -48,7 +48,9 @@ def draw_accuracy(axes: "Axes", samples: Sequence[Table], windows: Sequence[Tabl
     title(axes, "accuracy")
     known = [window for window in windows if window["accuracy"]]
     steps = _changes(samples)
-    expected = [100 * _number(sample["expected_accuracy"]) for sample in steps]
+    expected = [
+        100 * _number(sample["expected_accuracy"]) if sample["students"] else math.nan for sample in steps
+    ]
     seen = [value for value in expected if not math.isnan(value)]
     if seen:
         at = [sample["at"] for sample in steps]

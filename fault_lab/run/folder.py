@@ -56,7 +56,9 @@ class RunFolder:
 def make_folder(path: Path) -> None:
     """With room for logs. Raises StorageError when there is something already, or it cannot be made."""
     try:
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise StorageError(f"{path} is not empty: name a new folder with --output")
         (path / LOGS).mkdir()
     except OSError as error:
         raise StorageError(
@@ -86,6 +88,6 @@ def read_result(run: Path) -> dict[str, Any]:
         result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         if not isinstance(result.get("ground"), str) or not (folder / SCENARIO).is_file():
             raise ValueError("not a run's")
-    except (OSError, ValueError) as error:
-        raise ScenarioError(f"{run} is not the folder of a finished run: {error}") from None
+    except (OSError, ValueError):
+        raise ScenarioError(f"{run} is not the folder of a finished run") from None
     return result

@@ -63,11 +63,17 @@ class Observer:
             return ", ".join(f"{name} is {state}" for name, state in sorted(ill.items()))
         if len(states) != self._devices:
             return f"{len(states)} of {self._devices} devices are there"
-        for device in status.devices:
-            if set(device.assigned) != set(device.serving):
-                return f"{device.name} serves {list(device.serving)} of {list(device.assigned)}"
+        if unloaded := self.unloaded():
+            return unloaded
         if left := [student.student for student in status.students if not student.device_ids]:
             return f"students {left} are served by nobody"
+        return ""
+
+    def unloaded(self) -> str:
+        """What some device has been assigned and does not serve yet, or nothing."""
+        for device in self.latest.devices if self.latest else ():
+            if set(device.assigned) != set(device.serving):
+                return f"{device.name} serves {list(device.serving)} of {list(device.assigned)}"
         return ""
 
     def whole(self) -> bool:
@@ -86,6 +92,11 @@ class Observer:
             int(device.name.rpartition("-")[2]): tuple({*device.assigned, *device.serving})
             for device in devices
         }
+
+    def served(self) -> tuple[int, ...]:
+        """Students that some device serves, ascending."""
+        students = self.latest.students if self.latest else ()
+        return tuple(sorted(student.student for student in students if student.device_ids))
 
     def hosts(self) -> dict[int, tuple[int, ...]]:
         """By part, indices of the devices that serve it."""

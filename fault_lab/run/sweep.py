@@ -23,6 +23,7 @@ from protos import nonn_pb2, nonn_pb2_grpc, tensors
 
 BATCH: Final = 64  # images in a request
 DEADLINE: Final = 10.0
+ATTEMPTS: Final = 20
 SETTLING: Final = 30.0  # seconds that a device may take to be gone, or to be back
 
 
@@ -114,7 +115,7 @@ class Sweep:
 
         def there() -> bool:
             serving = {name for name, state in self._observer.states() if state == "serving"}
-            return serving == wanted
+            return serving == wanted and not self._observer.unloaded()
 
         if not await self._observer.wait(there, SETTLING):
             states = ", ".join(f"{name} {state}" for name, state in self._observer.states())
@@ -122,19 +123,27 @@ class Sweep:
 
     async def _measure(self, stub: Any, lost: tuple[int, ...]) -> Found:
         truth, right, everyone = self._truth, 0, np.arange(len(self._truth.images))
-        answered: set[tuple[int, ...]] = set()
+        names = self._observer.served()
         for start in range(0, len(everyone), BATCH):
             rows = everyone[start : start + BATCH]
-            names, logits = await self._ask(stub, rows)
-            answered.add(names)
+            logits = await self._ask_until(stub, rows, names)
             right += truth.right(logits, rows) or 0
-        if len(answered) != 1:
-            raise SweepFailed(f"with {lost} lost answers came from {sorted(answered)}: one set was expected")
-        (names,) = answered
         merged = truth.right(truth.logits(names, everyone), everyone) or 0
         images = len(everyone)
         expected = truth.bundle.expected_accuracy(names)
         return Found(lost, names, images, right / images, merged / images, expected)
+
+    async def _ask_until(
+        self, stub: Any, rows: NDArray[np.intp], names: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """Of exactly these students: one that is slower than usual may be left out of an answer."""
+        for _ in range(ATTEMPTS):
+            answered, logits = await self._ask(stub, rows)
+            if answered == names:
+                return logits
+        raise SweepFailed(
+            f"students {names} are served, and {ATTEMPTS} answers came from {answered} or others"
+        )
 
     async def _ask(self, stub: Any, rows: NDArray[np.intp]) -> tuple[tuple[int, ...], NDArray[np.float32]]:
         request = nonn_pb2.PredictRequest(images=tensors.encode(self._truth.images[rows]))

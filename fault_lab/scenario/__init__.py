@@ -5,10 +5,13 @@
 'Half of the cluster loses power at once: each request is still answered, as well as foretold.'
 """
 
-from fault_lab.scenario.faults import FAULTS, Fault, Group
-from fault_lab.scenario.load import check_faults, find_scenario, library, load_scenario
+from fault_lab.scenario.check import students_of_parts
+from fault_lab.scenario.fault import Group
+from fault_lab.scenario.faults import FAULTS, Fault
+from fault_lab.scenario.injection import AGGREGATOR, Injection
+from fault_lab.scenario.load import check_faults, find_scenario, library, load_scenario, located
 from fault_lab.scenario.model import Cluster, Load, Scenario
-from fault_lab.scenario.plan import AGGREGATOR, Injection, make_plan
+from fault_lab.scenario.plan import make_plan
 
 __all__ = [
     "AGGREGATOR",
@@ -23,5 +26,7 @@ __all__ = [
     "find_scenario",
     "library",
     "load_scenario",
+    "located",
     "make_plan",
+    "students_of_parts",
 ]

@@ -1,77 +1,11 @@
 """What can go wrong: one class a fault. The words are Toxiproxy's where it has them."""
 
-import enum
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-Seconds = Annotated[float, Field(ge=0)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
-Chance = Annotated[float, Field(gt=0, le=1)]
-Stream = Literal["both", "upstream", "downstream"]
-
-
-class Group(enum.Enum):
-    """Two faults of one group contradict each other on one device at one time."""
-
-    LIFE = "whether the process runs"
-    PASSAGE = "whether anything passes on the link"
-    DELAY = "how long bytes are under way"
-    BANDWIDTH = "how many bytes pass in a second"
-    SPEED = "how fast it computes"
-    ANSWERS = "what it answers"
-    DISK = "what its disk takes"
-    CLOCK = "what its clock shows"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class AnyFault(Section):
-    """target: `device-3`, a pattern such as `device-[0-3]`, `part 1` (the devices that serve it when the load
-    begins), `random 4`, `all`, or a list of these. at: seconds after the load has begun. duration: seconds
-    until it is over; until the load ends when left out. every, times: again so many seconds later, so many
-    times in all. stagger: seconds from one target to the next.
-    """
-
-    group: ClassVar[Group]
-    instant: ClassVar[bool] = False  # it begins and is over at once, so that it takes no `duration`
-    of_aggregator: ClassVar[bool] = False  # so that it takes no `target`
-
-    type: str
-    target: str | tuple[str, ...] = ()
-    at: Seconds
-    duration: PositiveSeconds | None = None
-    every: PositiveSeconds | None = None
-    times: Annotated[int, Field(gt=0, le=1000)] = 1
-    stagger: Seconds = 0.0
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return (self.target,) if isinstance(self.target, str) else self.target
-
-    @model_validator(mode="after")
-    def _sound(self) -> "AnyFault":
-        if self.of_aggregator and self.target:
-            raise ValueError(f"{self.type} takes no target: there is one aggregator")
-        if not self.of_aggregator and not self.targets:
-            raise ValueError(
-                "target: name one: all, a device such as device-3, a pattern such as device-[0-3], part N "
-                "or random N"
-            )
-        if self.instant and self.duration is not None:
-            raise ValueError(f"duration: {self.type} is over at once, so it takes none")
-        if (self.times > 1) != (self.every is not None):
-            raise ValueError("every and times go together: again so many seconds later, so many times in all")
-        if self.every is not None and not self.instant:
-            if self.duration is None:
-                raise ValueError("duration: what comes again has to be over first: give one below every")
-            if self.duration >= self.every:
-                raise ValueError(
-                    f"duration: {self.duration:g} s is not over when it comes again every {self.every:g} s"
-                )
-        return self
+from fault_lab.scenario.fault import AnyFault as AnyFault
+from fault_lab.scenario.fault import Chance, Group, PositiveSeconds, Seconds, Stream
 
 
 class Kill(AnyFault):
@@ -110,7 +44,7 @@ class Bandwidth(AnyFault):
 
     group = Group.BANDWIDTH
     type: Literal["bandwidth"]
-    rate: Annotated[float, Field(gt=0)]
+    rate: Annotated[float, Field(gt=0, strict=True)]
     stream: Stream = "both"
 
 
@@ -150,7 +84,7 @@ class Slow(AnyFault):
 
     group = Group.SPEED
     type: Literal["slow"]
-    factor: Annotated[float, Field(gt=1)]
+    factor: Annotated[float, Field(gt=1, strict=True)]
 
 
 class Refuse(AnyFault):

@@ -1,28 +1,38 @@
 """What a scenario file may say."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fault_lab.proxy import LINKS
-from fault_lab.scenario.faults import Fault, PositiveSeconds, Seconds, Section
+from fault_lab.scenario.fault import PositiveSeconds, Seconds, Section
+from fault_lab.scenario.faults import Fault
 from protos import policies
 
 MOST_DEVICES = 64
 
 
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no path has a NUL character in it")
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_no_nul)]
+
+
 class Cluster(Section):
-    devices: Annotated[int, Field(gt=0, le=MOST_DEVICES)] = 8
-    bundle: str | None = None
+    devices: Annotated[int, Field(gt=0, le=MOST_DEVICES, strict=True)] = 8
+    bundle: PathText | None = None
     """A folder, counted from the scenario file; the digits sample when left out."""
     link: str | None = None
     """ethernet, wifi or slow: what every device's link is like without faults; loopback when left out."""
     heal_after: Seconds | Literal["never"] = 2.0
     """How long a lost device's students wait for it before others take them over."""
     ping: PositiveSeconds = 0.5
-    queue: Annotated[int, Field(gt=0)] = 256
-    memory_mb: Annotated[int, Field(gt=0)] | None = None
+    queue: Annotated[int, Field(gt=0, strict=True)] = 256
+    memory_mb: Annotated[int, Field(gt=0, strict=True)] | None = None
     """For students, of each device."""
 
     @field_validator("link")
@@ -42,15 +52,15 @@ class Load(Section):
     `pause` seconds after its last outcome (closed loop). One of the two.
     """
 
-    rate: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    clients: Annotated[int, Field(gt=0, le=1000)] | None = None
+    rate: Annotated[float, Field(gt=0, le=10_000, strict=True)] | None = None
+    clients: Annotated[int, Field(gt=0, le=1000, strict=True)] | None = None
     pause: Seconds = 0.02
-    images: Annotated[int, Field(gt=0, le=64)] = 1
+    images: Annotated[int, Field(gt=0, le=64, strict=True)] = 1
     """In each request."""
-    data: str | None = None
+    data: PathText | None = None
     """digits, npz:PATH or folder:PATH, whose test images are asked about; the bundle's own when left out."""
     deadline: PositiveSeconds = 2.0
-    strict: bool = False
+    strict: Annotated[bool, Field(strict=True)] = False
     policy: str = "all"
 
     @field_validator("policy")
@@ -72,11 +82,19 @@ class Scenario(Section):
     """The folder that paths count from."""
     summary: Annotated[str, Field(min_length=1)]
     """One sentence: what it shows."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    seconds: Annotated[float, Field(gt=0, le=86_400)]
+    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
+    seconds: Annotated[float, Field(gt=0, le=86_400, strict=True)]
     """For which the load lasts; every fault is over by then."""
     recovery: PositiveSeconds = 20.0
     """In which the cluster has to be whole again after the last fault."""
     cluster: Cluster = Cluster()
     load: Load
     fault: tuple[Fault, ...] = ()
+
+    @field_validator("fault", mode="before")
+    @classmethod
+    def _tables(cls, faults: Any) -> Any:
+        tables = isinstance(faults, list | tuple) and all(isinstance(each, dict | Section) for each in faults)
+        if not tables:
+            raise ValueError("write each fault as a table of its own, below a line [[fault]]")
+        return faults

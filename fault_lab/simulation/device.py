@@ -44,7 +44,7 @@ class Device:
         self.random = Random(f"nonn device {seed} {number}")
         self.up = Way(clock, self.random, spec.delay, spec.jitter, sizes)
         self.down = Way(clock, self.random, spec.delay, spec.jitter, sizes)
-        self.up.bandwidth = self.down.bandwidth = spec.bandwidth
+        self.up.line.rate = self.down.line.rate = spec.bandwidth
         self.slowness = 1.0
         self.lie: Lie = any_lie
         self.lying = self.refusing = 0.0
@@ -152,11 +152,8 @@ class Device:
         return self._models[self.number_of(pair[0])].students[pair[1]]
 
     def transfer(self, pair: Pair) -> float:
-        """Seconds that faults and the line add to fetching a student; other messages pass meanwhile."""
-        seconds = self.up.added + self.down.added
-        if self.down.bandwidth < math.inf:
-            seconds += self._sizes.files[pair[1]] / self.down.bandwidth
-        return seconds
+        """Bytes of a student that the line has to take; other messages pass meanwhile."""
+        return 0.0 if self.down.line.rate == math.inf else self._sizes.files[pair[1]]
 
     @property
     def told_speed(self) -> float:

@@ -5,13 +5,13 @@ messages are lost, doubled or overtaken, which a sound core must survive too. A 
 until it ends, as TCP would by sending them again.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from fault_lab.simulation.clock import Clock
+from fault_lab.simulation.line import Line
 from fault_lab.simulation.sizes import TOY, Sizes
 
 
@@ -31,7 +31,7 @@ class Way:
     """One direction, which outlives the streams in it. delay, jitter: seconds; slowed: by what factor.
 
     added, wobble: seconds that faults add to this, and by how much that varies either way.
-    bandwidth: bytes a second, shared by all streams; the line is busy until what was sent before is through.
+    line: shared by all streams, and without a limit of its bandwidth unless it is given one.
     harmed: a message has been lost, doubled or overtaken, so that both ends may disagree for good.
     """
 
@@ -40,13 +40,12 @@ class Way:
         self.random = random
         self.slowed = 1.0
         self.added = self.wobble = 0.0
-        self.bandwidth = math.inf
+        self.line = Line(clock)
         self.harshness = GENTLE
         self.harmed = False
         self._delay = delay
         self._jitter = jitter
         self._sizes = sizes
-        self._free = 0.0
         self._black_holes = 0
         self._kept: list[tuple[Stream, Any]] = []
 
@@ -61,12 +60,8 @@ class Way:
             seconds += max(0.0, self.added + self.wobble * (2.0 * self.random.random() - 1.0))
         return seconds
 
-    def queue(self, message: Any) -> float:
-        """Seconds until the line has taken the message: it does one after another."""
-        if self.bandwidth == math.inf:
-            return 0.0
-        self._free = max(self._free, self.clock.now) + self._sizes.of(message) / self.bandwidth
-        return self._free - self.clock.now
+    def size(self, message: Any) -> int:
+        return self._sizes.of(message)
 
     def close(self) -> None:
         """A black hole begins."""
@@ -101,16 +96,25 @@ class Stream:
         if not way.open:
             way.keep(self, message)
             return
-        arrival = way.clock.now + way.queue(message) + way.seconds() + extra
+        way.line.take(
+            way.size(message),
+            lambda: self._set_out(message, extra, faithful=faithful),
+            lambda: self._cut,
+        )
+
+    def cut(self) -> None:
+        """What is on its way is lost, and whatever is sent from now on."""
+        self._cut = True
+
+    def _set_out(self, message: Any, extra: float, *, faithful: bool) -> None:
+        """The line has taken it."""
+        way = self._way
+        arrival = way.clock.now + way.seconds() + extra
         if way.harshness is not GENTLE and not faithful:
             self._send_harshly(arrival, message)
             return
         self._latest = max(self._latest, arrival)
         way.clock.at(self._latest, self._arrive, message)
-
-    def cut(self) -> None:
-        """What is on its way is lost, and whatever is sent from now on."""
-        self._cut = True
 
     def _send_harshly(self, arrival: float, message: Any) -> None:
         way, harsh = self._way, self._way.harshness

@@ -1,5 +1,6 @@
 """What a simulated device holds: students in memory, files on disk; as device_node does it."""
 
+import math
 from typing import TYPE_CHECKING
 
 from aggregator import events
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, int]  # bundle id and student
 SELF_TEST = 0.01  # seconds
-STUCK = 0.1  # between two looks whether a file that is on its way can arrive
+LOOK = 0.1  # between two looks whether a file that is on its way can arrive, and how fast
 
 
 class Store:
@@ -66,14 +67,25 @@ class Store:
                 self._serve(connection, pair)
                 continue
             self._making = pair
-            seconds, transfer = SELF_TEST, 0.0
+            seconds, added, left = SELF_TEST, 0.0, 0.0
             if pair not in self._loaded:
                 seconds += spec.load
                 if device.student(pair).sha256 not in self.cached:
                     seconds += spec.fetch
-                    transfer = device.transfer(pair)
-            seconds = seconds * device.slowness + transfer
-            device.process.spend(seconds, self._made, connection, self._turn, pair)
+                    added = device.up.added + device.down.added
+                    left = device.transfer(pair)
+            seconds = seconds * device.slowness + added
+            device.process.spend(seconds, self._fetch, connection, self._turn, pair, left)
+
+    def _fetch(self, connection: "Connection", turn: int, pair: Pair, left: float) -> None:
+        """The bytes that are left, at the rate that the line has by then."""
+        rate = self.device.down.line.rate
+        if turn != self._turn or not left or rate == math.inf:
+            self._made(connection, turn, pair)
+            return
+        step = min(left / rate, LOOK)
+        left = left - step * rate if step == LOOK else 0.0
+        self.device.process.spend(step, self._fetch, connection, turn, pair, left)
 
     def _made(self, connection: "Connection", turn: int, pair: Pair) -> None:
         if turn != self._turn:
@@ -81,7 +93,7 @@ class Store:
         device = self.device
         digest = device.student(pair).sha256
         if digest not in self.cached and not device.connectable:
-            device.process.spend(STUCK, self._made, connection, turn, pair)
+            device.process.spend(LOOK, self._made, connection, turn, pair)
             return
         self._making = None
         self.cached |= {digest}

@@ -1,8 +1,10 @@
 """One run of one scenario: from the file to the folder that holds its result and report."""
 
 import asyncio
+import contextlib
 import dataclasses
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,18 +48,19 @@ def execute(order: Order) -> Result:
     """Raises ScenarioError before anything has started, and what starting a cluster raises."""
     from fault_lab.record import summarise
     from fault_lab.run.folder import RunFolder, new_folder
-    from fault_lab.scenario import check_faults, find_scenario, load_scenario
+    from fault_lab.scenario import check_faults, find_scenario, load_scenario, students_of_parts
 
     laboratory.prepare()
     path = find_scenario(order.scenario)
     scenario = load_scenario(path, order.base)
     seed = scenario.seed if order.seed is None else order.seed
     bundle = laboratory.find_bundle(scenario, order.bundle)
-    check_faults(path, scenario, bundle.manifest.parts)
+    check_faults(path, scenario, students_of_parts(bundle.manifest))
     missing = laboratory.what_is_left_out(scenario, order.ground)
     for line in missing:
         say(f"not on {order.ground}: {line}")
-    with RunFolder(order.output or new_folder(scenario.name, order.ground, seed), path) as folder:
+    target = order.output or new_folder(scenario.name, order.ground, seed)
+    with RunFolder(target, path) as folder, _told_where(target), _located(path):
         if order.ground == "simulation":
             run = _simulate(scenario, bundle, seed, folder)
         else:
@@ -67,6 +70,28 @@ def execute(order: Order) -> Result:
         summary = summarise(whole)
         folder.finish(summary)
     return Result(summary, folder.path, run.notes)
+
+
+@contextlib.contextmanager
+def _located(path: Path) -> Iterator[None]:
+    """A fault that turns out not to fit the cluster is told with its line, too."""
+    from fault_lab.scenario import located
+    from fault_lab.scenario.errors import ScenarioError
+
+    try:
+        yield
+    except ScenarioError as error:
+        raise located(path, error) from None
+
+
+@contextlib.contextmanager
+def _told_where(folder: Path) -> Iterator[None]:
+    """Whoever breaks a run off finds what it has left."""
+    try:
+        yield
+    except BaseException:
+        say(f"broken off; what was recorded until then is in {folder}")
+        raise
 
 
 def _command(order: Order, seed: int) -> str:
@@ -92,12 +117,13 @@ def _run_for_real(
     from fault_lab.run.session import Session
     from fault_lab.run.truth import Truth
 
-    say(f"computing what {scenario.cluster.devices} devices should answer")
+    devices = "1 device" if scenario.cluster.devices == 1 else f"{scenario.cluster.devices} devices"
+    say(f"computing what {devices} should answer")
     data = laboratory.find_images(bundle, scenario.load.data, scenario.base, seed)
     truth = Truth(bundle, data.images, data.labels)
     notes = () if data.labels is not None else ("images without labels: no accuracy was observed",)
     cluster = laboratory.ground_class(ground)(scenario, bundle.path, folder=folder.logs, seed=seed)
-    say(f"starting {scenario.cluster.devices} devices on {ground}")
+    say(f"starting {devices} on {ground}")
     with laboratory.readiness(), cluster, laboratory.view(quiet=quiet) as watch:
         session = Session(scenario, cluster, truth, seed, watch=watch, record=folder.record)
         asyncio.run(session.run())

@@ -22,6 +22,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "late": {"delay": 0.5},
     "clock_jump": {"seconds": 60.0},
 }
+SEED = 40
 FAR = 0.1, 0.02  # latency and jitter
 
 
@@ -31,7 +32,7 @@ def of_group(groups: frozenset[Any]) -> list[str]:
 
 @pytest.fixture
 def controls() -> Controls:
-    return Controls(Cluster(devices=3))
+    return Controls(Cluster(devices=3), SEED)
 
 
 def begun(controls: Controls, name: str, device: int = 1, number: int = 0, **facts: Any) -> Injection:
@@ -64,9 +65,9 @@ def test_what_a_proxy_is_told(
     ("name", "facts", "expected"),
     [
         ("slow", {}, Mischief(slow=10.0)),
-        ("late", {"toxicity": 0.3}, Mischief(answers=Answers("late", 0.3, 0.5))),
+        ("late", {"toxicity": 0.3}, Mischief(answers=Answers("late", 0.3, 0.5, SEED + 1))),
         *[
-            (name, {"toxicity": 0.3}, Mischief(answers=Answers(name, 0.3)))
+            (name, {"toxicity": 0.3}, Mischief(answers=Answers(name, 0.3, seed=SEED + 1)))
             for name in ("corrupt", "nan", "wrong_shape", "duplicate", "refuse")
         ],
         ("mute", {}, Mischief(answers=Answers("mute"))),
@@ -82,7 +83,7 @@ def test_what_a_device_is_told(
 
 
 def test_a_link_without_faults_is_what_the_cluster_has() -> None:
-    controls, wifi = Controls(Cluster(devices=1, link="wifi")), LINKS["wifi"].toxics
+    controls, wifi = Controls(Cluster(devices=1, link="wifi"), SEED), LINKS["wifi"].toxics
     assert controls.link(0) == LinkState(wifi, wifi)
     slowed = begun(controls, "latency", device=0, number=1, stream="upstream")
     narrowed = begun(controls, "bandwidth", device=0, number=2, stream="upstream")
@@ -97,7 +98,7 @@ def test_a_link_without_faults_is_what_the_cluster_has() -> None:
 
 
 def test_a_bandwidth_wider_than_the_link_changes_nothing() -> None:
-    controls, slow = Controls(Cluster(devices=1, link="slow")), LINKS["slow"].toxics
+    controls, slow = Controls(Cluster(devices=1, link="slow"), SEED), LINKS["slow"].toxics
     begun(controls, "bandwidth", device=0, rate=1e9)
     assert controls.link(0) == LinkState(slow, slow)
 
@@ -113,7 +114,7 @@ def test_resets_and_clocks_only_go_forward(controls: Controls) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_all_is_as_before_when_everything_is_over(seed: int) -> None:
     random = Random(seed)
-    controls = Controls(Cluster(devices=3, link=random.choice([None, *LINKS])))
+    controls = Controls(Cluster(devices=3, link=random.choice([None, *LINKS])), seed)
     before = controls.proxy(), [controls.mischief(device) for device in range(3)]
     lasting = [name for name in of_group(OF_LINKS | OF_DEVICES) if not FAULTS[name].instant]
     active = [begun(controls, random.choice(lasting), random.randrange(3), number) for number in range(10)]

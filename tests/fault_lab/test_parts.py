@@ -179,7 +179,7 @@ def test_what_a_process_is_at_may_go_faster_from_now_on(clock: Clock) -> None:
 
 def test_a_narrow_line_takes_one_message_after_another(clock: Clock) -> None:
     way, stream, arrived = make_stream(clock)
-    way.bandwidth = 100.0
+    way.line.rate = 100.0
     stream.send(1)
     Stream(way, arrived.append).send(2)
     clock.run_until(OVERHEAD / 100.0)
@@ -188,6 +188,45 @@ def test_a_narrow_line_takes_one_message_after_another(clock: Clock) -> None:
     assert arrived == [1]
     clock.run_until(2 * OVERHEAD / 100.0 + 0.6)
     assert arrived == [1, 2]
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(float("inf"), 0.0), (100.0, 2 * OVERHEAD / 100.0)])
+def test_what_waits_on_a_line_goes_on_at_its_new_rate(clock: Clock, rate: float, seconds: float) -> None:
+    way, stream, arrived = make_stream(clock)
+    way.line.rate = 1.0
+    for number in range(3):
+        stream.send(number)
+    clock.run_until(OVERHEAD)  # the first is through
+    way.line.rate = rate
+    clock.run_until(OVERHEAD + max(seconds - 0.01, 0.0))
+    assert 2 not in arrived
+    clock.run_until(OVERHEAD + seconds + 0.61)
+    assert arrived == [0, 1, 2]
+
+
+def test_a_rate_that_changes_keeps_what_has_passed(clock: Clock) -> None:
+    way, stream, arrived = make_stream(clock)
+    way.line.rate = 10.0
+    stream.send(1)
+    clock.run_until(OVERHEAD / 20.0)
+    way.line.rate = 1.0
+    clock.run_until(OVERHEAD / 20.0 + OVERHEAD / 2.0 - 0.01)
+    assert arrived == []
+    clock.run_until(OVERHEAD / 20.0 + OVERHEAD / 2.0 + 0.61)
+    assert arrived == [1]
+
+
+def test_what_a_broken_connection_had_on_a_line_takes_no_time_of_others(clock: Clock) -> None:
+    way, stream, arrived = make_stream(clock)
+    way.line.rate = 1.0
+    broken = Stream(way, arrived.append)
+    stream.send(1)
+    for number in range(2, 9):
+        broken.send(number)
+    stream.send(9)
+    broken.cut()
+    clock.run_until(2 * OVERHEAD + 0.61)
+    assert arrived == [1, 9]
 
 
 def test_added_latency_is_felt_from_then_on(clock: Clock) -> None:

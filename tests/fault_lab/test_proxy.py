@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fault_lab.proxy import CLEAN, LINKS, Proxy, Toxics
-from fault_lab.proxy.toxics import Pace
+from fault_lab.proxy.pace import Pace
 
 WAIT = 20.0
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -112,6 +113,20 @@ def test_bandwidth_bounds_what_comes_through() -> None:
     run(test)
 
 
+def test_what_waits_for_a_narrow_bandwidth_goes_on_when_that_is_over() -> None:
+    async def test() -> None:
+        async with proxied() as proxy, dial(proxy) as stream:
+            await there_and_back(stream, b"before")
+            proxy.set(Toxics(bandwidth=1.0), "upstream")
+            waiting = asyncio.create_task(there_and_back(stream, bytes(200_000)))
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            assert not done
+            proxy.set(Toxics(bandwidth=1e6), "upstream")
+            assert 0.35 <= await waiting < 5.0
+
+    run(test)
+
+
 @pytest.mark.parametrize("directions", [("upstream",), ("downstream",), ()])
 def test_what_is_sent_into_a_black_hole_comes_through_when_it_is_gone(
     directions: tuple[str, ...],
@@ -206,11 +221,40 @@ def test_bytes_never_overtake_others_nor_are_faster_than_the_link(
     pace, toxics = Pace(Random(0)), Toxics(latency, jitter, bandwidth)
     times = list(itertools.accumulate(gaps))
     sent = list(zip(times, sizes, strict=False))
-    arrivals = [pace.arrival(now, size, toxics) for now, size in sent]
+    arrivals = [pace.send(now, bytes(size), toxics).due for now, size in sent]
     assert arrivals == sorted(arrivals)
     for (now, size), arrival in zip(sent, arrivals, strict=True):
         assert arrival >= now + size / bandwidth + max(latency - jitter, 0.0) - 1e-9
     assert arrivals[-1] >= times[0] + sum(sizes) / bandwidth - 1e-9
+
+
+@given(
+    sizes=st.lists(st.integers(0, 10_000), min_size=1, max_size=10),
+    rates=st.lists(st.floats(1.0, 1e9) | st.just(math.inf), min_size=1, max_size=5),
+    latency=LATENCIES,
+    jitter=LATENCIES,
+)
+def test_each_byte_goes_at_the_rate_of_its_time(
+    sizes: list[int], rates: list[float], latency: float, jitter: float
+) -> None:
+    """All are sent at once, and the rate is another one each second."""
+    pace = Pace(Random(0))
+    chunks = [pace.send(0.0, bytes(size), Toxics(latency, jitter, rates[0])) for size in sizes]
+    for second, rate in enumerate(rates[1:], 1):
+        pace.change(second, rate)
+    through, left = 0.0, float(sum(sizes))
+    for rate in rates[:-1]:
+        if left <= rate:
+            break
+        through, left = through + 1.0, left - rate
+    else:
+        rate = rates[-1]
+    through += left / rate
+    assert chunks[-1].through == pytest.approx(through, abs=1e-6)
+    dues = [chunk.due for chunk in chunks]
+    assert dues == sorted(dues)
+    assert all(chunk.due >= chunk.through + max(latency - jitter, 0.0) - 1e-9 for chunk in chunks)
+    assert dues[-1] <= through + latency + jitter + 1e-6
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fault_lab.scenario import FAULTS, find_scenario, library, load_scenario
+from fault_lab.scenario import (
+    FAULTS,
+    check_faults,
+    find_scenario,
+    library,
+    load_scenario,
+    located,
+    make_plan,
+)
 from fault_lab.scenario.errors import ScenarioError
 
 HEAD = """\
@@ -59,6 +67,11 @@ def test_a_short_file_is_enough(write) -> None:
         ('type = "restart"\ntarget = "all"\nat = 1\nduration = 2', 7, ["duration", "at once"]),
         ('type = "kill"\ntarget = "random 9"\nat = 1', 7, ["random 9", "8 devices"]),
         ('type = "kill"\ntarget = "random 0"\nat = 1', 7, ["random 0"]),
+        (f'type = "kill"\ntarget = "random {"9" * 5000}"\nat = 1', 7, ["99...99", "matches none"]),
+        (f'type = "kill"\ntarget = "part {"9" * 5000}"\nat = 1', 7, ["99...99", "matches none"]),
+        ('type = "kill"\ntarget = "part 16"\nat = 1', 7, ["a bundle has parts 0 to 15 at the most"]),
+        ('type = "kill"\ntarget = ["all", 3]\nat = 1', 9, ["target", "quotation marks"]),
+        (f'type = "kill"\ntarget = "all"\nat = {"9" * 4000}', 10, ["fault.0.at"]),
         ('type = "kill"\ntarget = "part 77"\nat = 1', 7, ["part 77"]),
         ('type = "aggregator_restart"\ntarget = "all"\nat = 1', 7, ["takes no target"]),
         ('type = "pause"\ntarget = "all"\nat = 1\nevery = 2\ntimes = 2', 7, ["duration", "again"]),
@@ -83,6 +96,23 @@ def test_a_bad_fault_is_refused_with_its_line(write, fault: str, line: int, word
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
+        (HEAD.replace("rate = 4", "rate = true"), 5, ["load.rate", "must be a valid number"]),
+        (HEAD.replace("rate = 4", 'rate = "4"'), 5, ["load.rate", "must be a valid number"]),
+        (HEAD.replace("rate = 4", "rate = 4\nstrict = 1"), 6, ["load.strict", "boolean"]),
+        (HEAD.replace("rate = 4", 'rate = 4\ndata = "npz:a\\u0000b"'), 6, ["load.data", "NUL"]),
+        (HEAD + '[cluster]\nbundle = "a\\u0000b"\n', 7, ["cluster.bundle", "NUL"]),
+        (HEAD + "[cluster]\ndevices = true\n", 7, ["cluster.devices", "integer"]),
+        (HEAD + '[cluster]\nheal_after = "x"\n', 7, ["cluster.heal_after: ", "number", "'never'"]),
+        ("fault = 3\n" + HEAD, 1, ["fault: write each fault", "[[fault]]"]),
+        ("fault = [3]\n" + HEAD, 1, ["[[fault]]"]),
+        ('fault = {type = "kill"}\n' + HEAD, 1, ["[[fault]]"]),
+        (
+            'fault = [{type="kill", target="all", at=1},\n {type="kill", target="device-9", at=1}]\n' + HEAD,
+            2,
+            ["device-9"],
+        ),
+        (HEAD.replace("[load]\nrate = 4", "load = 3"), 4, ["load: must be a table: [load]"]),
+        ("x = '''\n[load]\nrate = 7\n'''\n" + HEAD.replace("rate = 4", "rate = -5"), 9, ["load.rate"]),
         (HEAD.replace("rate = 4", "rate = 4\nclients = 2"), 4, ["either rate", "clients"]),
         (HEAD.replace("rate = 4", "strict = true"), 4, ["either rate", "clients"]),
         (HEAD.replace("rate = 4", "rate = 0"), 5, ["rate", "greater than 0"]),
@@ -161,6 +191,42 @@ def test_what_is_no_file_or_no_toml_is_said(write, tmp_path: Path) -> None:
     assert "cannot be read" in refusal(tmp_path / "bytes.toml")
 
 
+@pytest.mark.parametrize(
+    ("value", "words"), [("9" * 5000, "too many digits"), ("[" * 5000 + "]" * 5000, "nested too deeply")]
+)
+def test_what_tomllib_breaks_on_is_refused(write, value: str, words: str) -> None:
+    assert words in refusal(write(f"x = {value}\n{HEAD}"))
+
+
+def test_a_mark_of_the_encoding_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "marked.toml"
+    path.write_text(HEAD, encoding="utf-8-sig")
+    assert load_scenario(path).seconds == 10
+
+
+def test_with_a_known_bundle_its_parts_are_named(write) -> None:
+    path = write(f'{HEAD}\n[[fault]]\ntype = "kill"\ntarget = "part 4"\nat = 1\n')
+    scenario = load_scenario(path)
+    for parts in (4, [2, 2, 2, 2]):
+        with pytest.raises(ScenarioError, match=r":7: target: 'part 4': the bundle has parts 0 to 3$"):
+            check_faults(path, scenario, parts)
+
+
+def test_what_only_the_cluster_shows_is_said_with_its_line(write) -> None:
+    kill = '\n[[fault]]\ntype = "kill"\ntarget = "part {part}"\nat = 1\n'
+    path = write(HEAD + kill.format(part=0) + kill.format(part=1))
+    with pytest.raises(ScenarioError) as caught:
+        make_plan(load_scenario(path), 0, {0: [3], 1: [3]})
+    error = located(path, caught.value)
+    assert str(error) == f"{path}:12: {caught.value}"
+    assert error.fault == 1
+    assert located(path, error) is error
+    path.unlink()
+    assert str(located(path, caught.value)) == f"{path}: {caught.value}"
+    elsewhere = ScenarioError("there is no scenario")
+    assert located(path, elsewhere) is elsewhere
+
+
 def test_scenarios_of_the_library_are_found_by_name() -> None:
     assert find_scenario("half_lost") == find_scenario("half-lost")
     with pytest.raises(ScenarioError, match="half_lost"):
@@ -177,7 +243,7 @@ def test_every_scenario_of_the_library_loads_and_says_what_it_shows() -> None:
 
 def test_every_key_and_fault_is_documented() -> None:
     from fault_lab.scenario import model
-    from fault_lab.scenario.faults import AnyFault
+    from fault_lab.scenario.fault import AnyFault
 
     page = (Path(__file__).parents[2] / "docs/reference/scenario.md").read_text()
     rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)

@@ -1,6 +1,7 @@
 """A scenario on real processes: what is sound passes, and what is not is found, whoever tries to hide it."""
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from bundle import Bundle
 from fault_lab import control_file
 from fault_lab.grounds.processes import Processes
+from fault_lab.processes import ProcessEnded
 from fault_lab.record import Run, summarise
+from fault_lab.run.result import to_run
 from fault_lab.run.session import Session
 from fault_lab.run.truth import Truth
 from fault_lab.scenario import Injection, Scenario
@@ -44,7 +47,7 @@ def play(scenario: Scenario, folder: Path, truth: Truth, kind: type[Processes] =
     with kind(scenario, DIGITS, folder=folder, seed=0, every_fault=True) as ground:
         session = Session(scenario, ground, truth, seed=0)
         asyncio.run(session.run())
-    return session.result((), {})
+    return to_run(session, (), {})
 
 
 def test_a_sound_cluster_keeps_every_promise(tmp_path: Path, truth: Truth) -> None:
@@ -80,7 +83,7 @@ def test_logits_that_are_not_the_merge_are_found(tmp_path: Path, truth: Truth) -
     assert {problem.invariant for problem in run.problems} >= {"MERGE"}
     problem = run.problems[0]
     assert 1.0 < problem.at < 4.0
-    assert any("slow of device-1, until now" in line for line in problem.history)
+    assert any("slow of device-1, until" in line for line in problem.history)
     assert any("is sent" in line for line in problem.history)
     assert "it is answered by" in problem.history[-1]
 
@@ -95,6 +98,7 @@ class Assassin(Processes):
         pass
 
 
+@pytest.mark.heavy
 def test_requests_without_an_outcome_and_a_cluster_that_stays_broken_are_found(
     tmp_path: Path, truth: Truth
 ) -> None:
@@ -102,11 +106,12 @@ def test_requests_without_an_outcome_and_a_cluster_that_stays_broken_are_found(
     run = play(scenario(fault, recovery=1.0), tmp_path, truth, Assassin)
     summary = summarise(run)
     assert summary["lost"] > 0
-    assert {problem.invariant for problem in run.problems} == {"LOST", "WHOLE_AGAIN"}
+    assert {problem.invariant for problem in run.problems} == {"ALIVE", "LOST", "WHOLE_AGAIN"}
     assert "the aggregator does not answer" in run.problems[-1].what
     assert any("device-0 said last" in line for line in run.problems[-1].history)
 
 
+@pytest.mark.heavy
 def test_nobody_is_blamed_while_the_scenario_has_the_aggregator_down(tmp_path: Path, truth: Truth) -> None:
     fault = {"type": "aggregator_restart", "at": 1.0, "duration": 1.0}
     summary = summarise(play(scenario(fault), tmp_path, truth))
@@ -114,3 +119,49 @@ def test_nobody_is_blamed_while_the_scenario_has_the_aggregator_down(tmp_path: P
     assert summary["unreachable"] > 0
     assert summary["lost"] == 0
     assert summary["windows"][-1]["answered"] > 0
+
+
+class Deserter(Processes):
+    """Whatever a device is said to suffer, it ends by itself, and nobody starts it again."""
+
+    def begin(self, injection: Injection) -> None:
+        self._cluster.devices[injection.device].send(signal.SIGTERM)
+
+    def end(self, injection: Injection) -> None:
+        pass
+
+
+def test_a_device_that_ends_by_itself_is_found(tmp_path: Path, truth: Truth) -> None:
+    fault = {"type": "slow", "factor": 2, "target": "device-1", "at": 0.5, "duration": 1.0}
+    run = play(scenario(fault, recovery=1.0), tmp_path, truth, Deserter)
+    told = {problem.invariant: problem.what for problem in run.problems}
+    assert told["ALIVE"].startswith("device-1 ended by itself, with exit code 0")
+    assert "WHOLE_AGAIN" in told
+
+
+class Vandal(Processes):
+    """Whatever a device is said to suffer, the laboratory's own proxy is killed."""
+
+    def begin(self, injection: Injection) -> None:
+        assert self._cluster.proxy is not None
+        self._cluster.proxy.send(signal.SIGKILL)
+
+
+@pytest.mark.heavy
+def test_what_breaks_in_the_laboratory_is_not_blamed_on_the_cluster(tmp_path: Path, truth: Truth) -> None:
+    fault = {"type": "slow", "factor": 2, "target": "device-1", "at": 0.5, "duration": 3.0}
+    with pytest.raises(ProcessEnded, match="proxy ended with exit code -9"):
+        play(scenario(fault), tmp_path, truth, Vandal)
+
+
+@pytest.mark.heavy
+def test_a_view_that_fails_ends_the_run(tmp_path: Path, truth: Truth) -> None:
+    def fail(session: Session) -> None:
+        if session.now > 1.0 and session.phase == "running":
+            raise OSError("the terminal is gone")
+
+    made = scenario()
+    with Processes(made, DIGITS, folder=tmp_path, seed=0) as ground:
+        session = Session(made, ground, truth, seed=0, watch=fail)
+        with pytest.raises(OSError, match="the terminal is gone"):
+            asyncio.run(session.run())

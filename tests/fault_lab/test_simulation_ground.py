@@ -138,6 +138,17 @@ EFFECTS: dict[str, tuple[dict[str, Any], Felt]] = {
 }
 
 
+@pytest.mark.parametrize("stream", ["upstream", "downstream", "both"])
+@pytest.mark.parametrize("rate", [1.0, 300.0])
+def test_a_narrow_bandwidth_is_over_when_it_is_over(bundle: Bundle, stream: str, rate: float) -> None:
+    """At a byte a second no message comes through; at 300 those do, and a student takes over a minute."""
+    narrow = lasting("bandwidth", rate=rate, stream=stream)
+    run = simulate(scenario(narrow, instant("damaged_cache"), recovery=8.0), 1, bundle)
+    assert run.problems == ()
+    assert degraded(run) > 0.5
+    assert run.samples[-1].students == 8
+
+
 @pytest.mark.parametrize("kind", EFFECTS)
 def test_a_fault_is_felt_and_over_when_it_is_over(kind: str, bundle: Bundle) -> None:
     fault, felt = EFFECTS[kind]

@@ -87,8 +87,8 @@ def test_many_seeds_add_up(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "short.toml", "--seed", "-1"], 2, "-1"),
         (["run", "short.toml", "--on", "moon"], 2, "moon"),
         (["run", "short.toml", "--bundle", "nowhere"], 6, "nowhere"),
-        (["run", "short.toml", "--output", "taken"], 8, "cannot make taken: File exists"),
-        (["sweep", "--output", "taken"], 8, "cannot make taken: File exists"),
+        (["run", "short.toml", "--output", "taken"], 8, "taken is not empty"),
+        (["sweep", "--output", "taken"], 8, "taken is not empty"),
         (["replay", "nowhere"], 3, "not the folder of a finished run"),
         (["sweep", "--devices", "9"], 2, "8 students"),
     ],
@@ -96,7 +96,7 @@ def test_many_seeds_add_up(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_cannot_be_done_is_said_in_one_line_before_anything_starts(
     here: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
 ) -> None:
-    (here / "taken").mkdir()
+    (here / "taken/already").mkdir(parents=True)
     (here / "bad.toml").write_text(SHORT.replace('"kill"', '"kil"'))
     (here / "part.toml").write_text(SHORT.replace('"random 1"', '"part 4"'))
     assert main(["faults", *words]) == code

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -61,6 +62,26 @@ def test_whatever_is_done_to_a_device_shows_and_is_over(nonn_cluster: Cluster, i
     assert np.allclose(again.logits, whole.logits, atol=1e-4)
 
 
+@pytest.mark.nonn_cluster(devices=8)
+@pytest.mark.parametrize("time", range(3))
+def test_a_device_that_has_hung_takes_part_at_once(nonn_cluster: Cluster, images, time: int) -> None:
+    with nonn_cluster.device("device-3").paused():
+        assert len(nonn_cluster.predict(images).missing) == 1
+        nonn_cluster.device("device-3").wait_lost()
+    assert nonn_cluster.predict(images).missing == ()
+
+
+@pytest.mark.nonn_cluster(DIGITS, devices=3)
+def test_blocks_may_be_nested_as_one_likes(nonn_cluster: Cluster, images) -> None:
+    with nonn_cluster.device(1).paused(), nonn_cluster.aggregator_killed():
+        pass
+    with nonn_cluster.aggregator_paused(), nonn_cluster.device(1).killed():
+        pass
+    with nonn_cluster.device(0).killed(), nonn_cluster.device(1).paused():
+        assert nonn_cluster.predict(images).answered == nonn_cluster.device(2).students
+    assert nonn_cluster.predict(images).missing == ()
+
+
 @pytest.mark.nonn_cluster(bundle=DIGITS, devices=2)
 def test_the_aggregator_may_be_hurt_too(nonn_cluster: Cluster, images) -> None:
     with nonn_cluster.aggregator_paused():
@@ -71,8 +92,10 @@ def test_the_aggregator_may_be_hurt_too(nonn_cluster: Cluster, images) -> None:
 
 
 def test_what_makes_no_sense_is_said(images) -> None:
-    with pytest.raises(UsageError, match="wify"):
+    before = set(Path(tempfile.gettempdir()).glob("nonn-*"))
+    with pytest.raises(UsageError, match="link: 'wify' is none of"):
         Cluster(DIGITS, link="wify")
+    assert set(Path(tempfile.gettempdir()).glob("nonn-*")) == before
     with Cluster(DIGITS, devices=1) as cluster:
         with pytest.raises(UsageError, match="device-0 to device-0"):
             cluster.device("device-7")
@@ -97,7 +120,7 @@ def test_a_hung_device_costs_no_answer(nonn_cluster):
 
 def test_the_fixture_is_there_wherever_nonn_is_installed(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(READERS_TEST)
-    words = ["-m", "pytest", "-q", "--strict-markers", "--nonn-bundle", str(DIGITS)]
+    words = ["-m", "pytest", "-q", "--strict-markers"]
     done = subprocess.run(
         [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
