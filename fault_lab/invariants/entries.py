@@ -40,13 +40,15 @@ class Share:
 class Work:
     """partials: those that were owed, the first of each student; spare: good ones that nobody owed.
 
-    latest: when a partial last arrived, or `sent`.
+    latest: when a partial last arrived, or `sent`. surely: from when on it may be over for a device, though
+    the aggregator was held up meanwhile: a device is excused once until it is heard, `expires` each time.
     """
 
     id: int
     model: Model
     sent: float
     expires: float
+    surely: float
     size: int
     latest: float
     requests: dict[int, Request] = field(default_factory=dict)

@@ -217,7 +217,7 @@ class Ledger:
     def sent(self, now: float, effect: effects.SendWork, requests: Iterable[tuple[Request, slice]]) -> Work:
         model = self.models[effect.bundle_id]
         expires = now + effect.budget + self.settings.misses * self.settings.ping
-        work = Work(effect.work, model, now, expires, len(effect.images), latest=now)
+        work = Work(effect.work, model, now, expires, expires, len(effect.images), latest=now)
         for request, rows in requests:
             request.work, request.rows = work, rows
             work.requests[request.event.request] = request

@@ -68,7 +68,7 @@ def _peer(ledger: Ledger, work: SendWork, link: int) -> Peer:
 
 def _check_device(ledger: Ledger, now: float, work: SendWork, peer: Peer, *, alone: bool) -> None:
     """alone: no healthy device gets the work."""
-    in_flight = [other for other in peer.works.values() if now < other.expires]
+    in_flight = [other for other in peer.works.values() if now < other.surely]
     if len(in_flight) >= ledger.settings.window:
         problem = f"work {work.work} goes to link {peer.link}, which has {len(in_flight)} in flight"
         raise Broken(Invariant.WINDOW, problem, link=peer.link)
