@@ -168,6 +168,7 @@ def test_late_answers_are_waited_for_by_whoever_wants_all(pair: Pair, offline: O
 def test_toxicity_is_the_chance_for_each_answer(pair: Pair) -> None:
     suspects = pair.suspects
     pair.tell(Mischief(answers=Answers("refuse", toxicity=0.5)))
+    until(lambda: bool(pair.ask().missing))  # the devices have been told
     missing = [len(pair.ask().missing) for _ in range(30)]
     assert 0.2 < sum(missing) / (len(missing) * len(suspects)) < 0.8
 
