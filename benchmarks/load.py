@@ -9,19 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime
 
 from bundle import Bundle
+from fault_lab.run.judge import DOCUMENTED
+from fault_lab.run.truth import Truth as Offline
 from nonn import AsyncClient
 from nonn.errors import RequestRefused
 
-DOCUMENTED = {
-    "INVALID_ARGUMENT",
-    "FAILED_PRECONDITION",
-    "RESOURCE_EXHAUSTED",
-    "UNAVAILABLE",
-    "DEADLINE_EXCEEDED",
-}
 TOLERANCE = 1e-3  # of logits
 
 
@@ -32,22 +26,13 @@ class Truth:
         manifest = bundle.manifest
         shape = (images, *manifest.input.shape)
         self.images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        self._merger = bundle.merger
-        self._known: dict[tuple[int, ...], Any] = {}
-        self._partials = {
-            student.index: onnxruntime.InferenceSession(bundle.student_bytes(student.index)).run(
-                None, {"images": self.images}
-            )[0]
-            for student in manifest.students
-        }
+        self._offline = Offline(bundle, self.images)
+        self._rows = np.arange(images)
 
     def agrees(self, answer: Any) -> bool:
         """The logits are the merge of exactly the students that the answer names."""
-        known = self._known.get(answer.answered)
-        if known is None:
-            partials = {student: self._partials[student] for student in answer.answered}
-            known = self._known[answer.answered] = self._merger.merge(partials)
-        whole = sorted((*answer.answered, *answer.missing)) == list(range(len(self._partials)))
+        known = self._offline.logits(answer.answered, self._rows)
+        whole = sorted((*answer.answered, *answer.missing)) == list(range(self._offline.students))
         return whole and bool(np.allclose(answer.logits, known, rtol=TOLERANCE, atol=TOLERANCE))
 
 

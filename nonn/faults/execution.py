@@ -44,21 +44,39 @@ class Result:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a run is made of. missing: what its ground leaves out."""
+
+    path: Path
+    scenario: "Scenario"
+    bundle: "Bundle"
+    missing: list[str]
+
+
+def read(name: str, ground: str, bundle: Path | None, base: Path | None = None) -> Given:
+    """Read and checked, and what is left out said. Raises ScenarioError, BundleError, UsageError."""
+    from fault_lab.scenario import check_faults, find_scenario, load_scenario, students_of_parts
+
+    path = find_scenario(name)
+    scenario = load_scenario(path, base)
+    found = laboratory.find_bundle(scenario, bundle)
+    check_faults(path, scenario, students_of_parts(found.manifest))
+    missing = laboratory.what_is_left_out(scenario, ground)
+    for line in missing:
+        say(f"not on {ground}: {line}")
+    return Given(path, scenario, found, missing)
+
+
 def execute(order: Order) -> Result:
     """Raises ScenarioError before anything has started, and what starting a cluster raises."""
     from fault_lab.record import summarise
     from fault_lab.run.folder import RunFolder, new_folder
-    from fault_lab.scenario import check_faults, find_scenario, load_scenario, students_of_parts
 
     laboratory.prepare()
-    path = find_scenario(order.scenario)
-    scenario = load_scenario(path, order.base)
+    given = read(order.scenario, order.ground, order.bundle, order.base)
+    path, scenario, bundle, missing = given.path, given.scenario, given.bundle, given.missing
     seed = scenario.seed if order.seed is None else order.seed
-    bundle = laboratory.find_bundle(scenario, order.bundle)
-    check_faults(path, scenario, students_of_parts(bundle.manifest))
-    missing = laboratory.what_is_left_out(scenario, order.ground)
-    for line in missing:
-        say(f"not on {order.ground}: {line}")
     target = order.output or new_folder(scenario.name, order.ground, seed)
     with RunFolder(target, path) as folder, _told_where(target), _located(path):
         if order.ground == "simulation":

@@ -70,20 +70,14 @@ def _run_seeds(args: argparse.Namespace) -> int:
     """Tells what all of them came to; the one that broke a promise is run again for its report."""
     from fault_lab.grounds.simulation import simulate
     from fault_lab.record import summarise
-    from fault_lab.scenario import check_faults, find_scenario, load_scenario, students_of_parts
     from nonn.faults import laboratory
-    from nonn.faults.execution import Order, execute
+    from nonn.faults.execution import Order, execute, read
 
-    path = find_scenario(args.scenario)
-    scenario = load_scenario(path)
-    bundle = laboratory.find_bundle(scenario, args.bundle)
-    check_faults(path, scenario, students_of_parts(bundle.manifest))
-    for line in laboratory.what_is_left_out(scenario, "simulation"):
-        laboratory.say(f"not on simulation: {line}")
+    given = read(args.scenario, "simulation", args.bundle)
     total: dict[str, Any] = dict.fromkeys(verdict.COUNTS, 0)
     with laboratory.progress(len(args.seeds)).task("seeds", len(args.seeds)) as task:
         for number in args.seeds:
-            found = simulate(scenario, number, bundle)
+            found = simulate(given.scenario, number, given.bundle)
             if found.problems:
                 break
             summary = summarise(found)
@@ -93,7 +87,12 @@ def _run_seeds(args: argparse.Namespace) -> int:
     if found.problems:
         order = Order(args.scenario, "simulation", number, args.bundle, args.output, quiet=True)
         return verdict.tell(execute(order), as_json=args.json)
-    about = {"scenario": scenario.name, "ground": "simulation", "seeds": len(args.seeds), "passed": True}
+    about = {
+        "scenario": given.scenario.name,
+        "ground": "simulation",
+        "seeds": len(args.seeds),
+        "passed": True,
+    }
     total = {**about, **total}
     print(json.dumps(total) if args.json else verdict.line(total))
     return 0
