@@ -166,11 +166,15 @@ def test_late_answers_are_waited_for_by_whoever_wants_all(pair: Pair, offline: O
 
 
 def test_toxicity_is_the_chance_for_each_answer(pair: Pair) -> None:
-    suspects = pair.suspects
-    pair.tell(Mischief(answers=Answers("refuse", toxicity=0.5)))
-    until(lambda: bool(pair.ask().missing))  # the devices have been told
-    missing = [len(pair.ask().missing) for _ in range(30)]
-    assert 0.2 < sum(missing) / (len(missing) * len(suspects)) < 0.8
+    # Not with refusals: after a few in a row, which chance brings about, the device has the student no more.
+    suspects, before = pair.suspects, pair.dropped
+    pair.tell(Mischief(answers=Answers("duplicate", toxicity=0.5)))
+    requests = 30
+    for _ in range(requests):
+        assert not pair.ask(strict=True).missing
+    pair.tell(None)
+    pair.ask(strict=True)  # a device's messages come in order: all duplicates have been counted
+    assert 0.2 < (pair.dropped - before) / (requests * len(suspects)) < 0.8
 
 
 def test_a_slow_device_takes_its_time_and_answers_rightly(pair: Pair, offline: Offline) -> None:
