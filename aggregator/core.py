@@ -182,6 +182,8 @@ class Core:
             return
         if event.speed:
             device.speed = event.speed
+        if event.seconds:
+            device.measured[hosting.model.students[event.student].sha256] = event.seconds
         if event.passed:
             self._bundles.ready(now, device, hosting, event.student)
         else:

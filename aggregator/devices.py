@@ -43,6 +43,7 @@ class InFlight:
 class Device:
     """`link` is its stream. speed: 10^9 multiply-adds a second, 0 when unknown.
 
+    measured: seconds that one image takes, by the digest of a student's file.
     suspect: it is silent. stalled: it answers pings, and not its works; late: how many of those in a row.
     latency: smoothed seconds from a work to its partial logits. usual: seconds for each image in flight, and
     slowest: for a whole work, that it exceeds once in twenty times; 0 before the first.
@@ -56,6 +57,7 @@ class Device:
     last_seen: float
     next_ping: float
     speed: float = 0.0
+    measured: dict[str, float] = field(default_factory=dict)
     in_flight: dict[int, InFlight] = field(default_factory=dict)
     heard: bool = True
     excused: bool = False

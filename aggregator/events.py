@@ -1,6 +1,7 @@
 """What happens to the core. A link is the number of one device stream; a request that of one client call."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,7 +12,10 @@ from aggregator.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """What a device says of itself. memory_bytes and speed (10^9 multiply-adds a second): 0 when unknown."""
+    """What a device says of itself. memory_bytes and speed (10^9 multiply-adds a second): 0 when unknown.
+
+    measured: seconds that one image takes there, by the digest of a student's file.
+    """
 
     device_id: str
     name: str
@@ -20,6 +24,7 @@ class DeviceFacts:
     cores: int = 0
     speed: float = 0.0
     cached_digests: frozenset[str] = frozenset()
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Joined:
 class Ready:
     """The device has dealt with one student: it serves it, or its self-test did not pass (error says why).
 
-    speed: measured meanwhile, in 10^9 multiply-adds a second; 0 when unknown.
+    speed: measured meanwhile, in 10^9 multiply-adds a second; seconds: that one image takes; 0 when unknown.
     assignment: number of the latest that the device had read by then; 0 when it does not say.
     """
 
@@ -43,6 +48,7 @@ class Ready:
     error: str = ""
     speed: float = 0.0
     assignment: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

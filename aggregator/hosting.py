@@ -171,6 +171,11 @@ class Hosting:
             refused=frozenset(student for student, until in here.refused.items() if now < until),
             memory_bytes=max(memory - self._taken(device), 1) if memory else 0,
             speed=device.speed or speed,
+            seconds={
+                student.index: device.measured[student.sha256]
+                for student in self.model.students
+                if student.sha256 in device.measured
+            },
         )
 
     def _fits(self, here: Place, students: frozenset[int]) -> bool:

@@ -27,7 +27,14 @@ class Membership:
         return next((device for device in self.devices.values() if device.facts.device_id == device_id), None)
 
     def join(self, now: float, link: int, facts: DeviceFacts) -> Device:
-        device = Device(link, facts, last_seen=now, next_ping=now + self._settings.ping, speed=facts.speed)
+        device = Device(
+            link,
+            facts,
+            last_seen=now,
+            next_ping=now + self._settings.ping,
+            speed=facts.speed,
+            measured=dict(facts.measured),
+        )
         self.devices[link] = device
         self._alarm.at(device.next_ping)
         self._emit(Welcome(link))

@@ -1,15 +1,17 @@
 """Which device hosts which students: a pure function, called again after every change.
 
 What is hosted stays where it is. A device without students gets one at once: an orphan (a student that no
-living device hosts), those of uncovered parts first; else it takes students over from the devices that have
-most to do, for as long as that makes the slowest faster; else it becomes a replica. Devices that have
-students are given orphans only when those are `due`. A student that was taken over leaves its old device when
-the new one serves it: make before break.
+living device hosts), those of uncovered parts first and of those one that suits its speed; else it takes
+students over from the devices that have most to do, for as long as that makes the slowest faster; else it
+becomes a replica. Devices that have students are given orphans only when those are `due`. A student that was
+taken over leaves its old device when the new one serves it: make before break.
 """
 
+import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aggregator.model import Student
 
@@ -20,6 +22,7 @@ class Host:
 
     former: students that it hosted before it was lost. cached: students whose file it has.
     refused: students that did not pass their self-test on it. busy: what is taken from it stays for a while.
+    speed: 10^9 multiply-adds a second, of students whose seconds for one image it has not measured.
     """
 
     device_id: str
@@ -31,6 +34,11 @@ class Host:
     memory_bytes: int = 0
     speed: float = 0.0
     busy: bool = False
+    seconds: Mapping[int, float] = field(default_factory=dict)
+
+    def time(self, student: Student) -> float:
+        """Seconds for one image."""
+        return self.seconds.get(student.index) or student.cost / (1e9 * (self.speed or 1.0))
 
 
 def place(
@@ -68,11 +76,27 @@ class _Plan:
         orphans = [student for student in usable if not self.holders[student]]
         movable = {s: load for s, load in self._movable().items() if s in usable}
         if orphans:
-            self._give(host, min(orphans, key=lambda s: (self._covered(s), s not in host.cached, s)))
+            self._give(host, self._most_fitting(host, orphans))
         elif movable:
             self._relieve(host, movable)
         elif usable:
             self._give(host, min(usable, key=lambda s: (*self._redundancy(s), s not in host.cached, s)))
+
+    def _most_fitting(self, host: Host, orphans: Sequence[int]) -> int:
+        """Uncovered parts first, then what is on its disk, then as much work as its rank in speed."""
+        speeds = sorted(other.speed for other in self.hosts)
+        rank = (bisect_left(speeds, host.speed) + bisect_right(speeds, host.speed)) / (2 * len(speeds))
+        costs = sorted(student.cost for student in self.students)
+        wanted = costs[min(int(rank * len(costs)), len(costs) - 1)]
+        return min(
+            orphans,
+            key=lambda s: (
+                self._covered(s),
+                s not in host.cached,
+                abs(self.students[s].cost - wanted),
+                s,
+            ),
+        )
 
     def _relieve(self, host: Host, movable: dict[int, tuple[float, int]]) -> None:
         """Take students over from whoever has most to do, one at least."""
@@ -88,7 +112,7 @@ class _Plan:
         """Give each orphan to the device that then has least to do, where any has room or can make some."""
         waiting = set(orphans)
         while waiting:
-            student = min(waiting, key=lambda s: (self._covered(s), s))
+            student = min(waiting, key=lambda s: (self._covered(s), -self.students[s].cost, s))
             waiting.remove(student)
             able = [host for host in self.hosts if self._fits(host, student)]
             at_once = [host for host in able if not host.busy or self._fits_beside(host, student)]
@@ -163,13 +187,16 @@ class _Plan:
         ]
 
     def _load(self, host: Host, *extra: int) -> tuple[float, int]:
-        """Time (in units of its speed) that an image takes for its sole students, and their number."""
+        """Seconds that an image takes for its sole students, and their number."""
         students = [*self._sole(host), *extra]
-        return sum(self.students[s].cost for s in students) / (host.speed or 1.0), len(students)
+        return self._seconds(host, students), len(students)
 
     def _burden(self, host: Host) -> float:
-        """Time that an image takes for all that the device holds."""
-        return sum(self.students[s].cost for s in self.held[host.device_id]) / (host.speed or 1.0)
+        """Seconds that an image takes for all that the device holds."""
+        return self._seconds(host, self.held[host.device_id])
+
+    def _seconds(self, host: Host, students: Iterable[int]) -> float:
+        return math.fsum(host.time(self.students[s]) for s in students)  # the same in any order
 
     def _covered(self, student: int) -> bool:
         part = self.students[student].part

@@ -1,11 +1,13 @@
 """The cluster's state as a value, for the Status call."""
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aggregator.devices import Place
 from aggregator.events import DeviceFacts
 from aggregator.hosting import Hosting
+from aggregator.model import Model
 
 
 class State(enum.Enum):
@@ -42,11 +44,12 @@ class StudentStatus:
 class DeviceStatus:
     """last_seen: seconds ago. latency: smoothed seconds from a work to its partial logits.
 
-    speed: 10^9 multiply-adds a second, 0 when unknown.
+    speed: 10^9 multiply-adds a second, 0 when unknown. seconds: that one image takes, by student, if known.
     """
 
     facts: DeviceFacts
     speed: float
+    seconds: Mapping[int, float]
     state: State
     assigned: tuple[int, ...]
     serving: tuple[int, ...]
@@ -85,7 +88,7 @@ def cluster_status(hosting: Hosting, staged: str, counters: Counters, now: float
     )
     return ClusterStatus(
         students=students,
-        devices=tuple(_device_status(place, now) for place in hosting.places.values()),
+        devices=tuple(_device_status(model, place, now) for place in hosting.places.values()),
         expected_accuracy=model.expected_accuracy(hosting.served()),
         staged=staged,
         answered=counters.answered,
@@ -95,11 +98,13 @@ def cluster_status(hosting: Hosting, staged: str, counters: Counters, now: float
     )
 
 
-def _device_status(place: Place, now: float) -> DeviceStatus:
+def _device_status(model: Model, place: Place, now: float) -> DeviceStatus:
     device = place.device
+    measured = {s: device.measured.get(model.students[s].sha256, 0.0) for s in place.ready}
     return DeviceStatus(
         facts=device.facts,
         speed=device.speed,
+        seconds={student: seconds for student, seconds in measured.items() if seconds},
         state=_state(place),
         assigned=tuple(sorted(place.assigned)),
         serving=tuple(sorted(place.ready)) if device.living else (),

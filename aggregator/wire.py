@@ -58,8 +58,13 @@ def read_hello(data: bytes) -> events.DeviceFacts:
         architecture=one_line(hello.architecture)[:LONGEST_NAME],
         memory_bytes=hello.memory_bytes,
         cores=hello.cores,
-        speed=_speed(hello.speed),
+        speed=_positive(hello.speed),
         cached_digests=frozenset(hello.cached_digests[:MOST_DIGESTS]),
+        measured={
+            one.sha256: seconds
+            for one in hello.measured[:MOST_DIGESTS]
+            if (seconds := _positive(one.milliseconds) / 1000)
+        },
     )
 
 
@@ -82,8 +87,16 @@ def read_device_message(link: int, data: bytes) -> events.DeviceEvent:
         case "ready":
             ready = message.ready
             error = one_line(ready.error) or "no reason given"
-            passed, speed = ready.self_test_passed, _speed(ready.speed)
-            return events.Ready(link, ready.bundle_id, ready.student, passed, error, speed, ready.assignment)
+            return events.Ready(
+                link,
+                ready.bundle_id,
+                ready.student,
+                ready.self_test_passed,
+                error,
+                _positive(ready.speed),
+                ready.assignment,
+                _positive(ready.milliseconds) / 1000,
+            )
         case "refusal":
             refusal = message.refusal
             student = refusal.student if refusal.HasField("student") else None
@@ -218,8 +231,9 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text[:LONGEST_TEXT])
 
 
-def _speed(speed: float) -> float:
-    return speed if math.isfinite(speed) and speed > 0 else 0.0
+def _positive(value: float) -> float:
+    """0 for what cannot be a measure."""
+    return value if math.isfinite(value) and value > 0 else 0.0
 
 
 def _refusal_reason(refusal: nonn_pb2.Refusal) -> str:
@@ -244,4 +258,8 @@ def _device_status(device: DeviceStatus) -> nonn_pb2.DeviceStatus:
         memory_bytes=facts.memory_bytes,
         cores=facts.cores,
         speed=device.speed,
+        served=[
+            nonn_pb2.ServedStudent(student=student, milliseconds=1000 * device.seconds.get(student, 0.0))
+            for student in device.serving
+        ],
     )

@@ -3,12 +3,17 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bundle.errors import StorageError
 from device_node.cache import StudentCache, is_digest
 from device_node.errors import StudentUnusable, one_line
 from device_node.fetch import fetch_student
+from device_node.figures import Figure, Figures, current_conditions
 from device_node.machine import trim_memory
 from device_node.state import StateFolder
 from device_node.students import Student
@@ -24,12 +29,14 @@ class Hosting:
     """Outlives connections: a device that was cut off serves again without loading anything anew.
 
     serving: by bundle id and student number. A file that several of them share is loaded once.
+    figures: what was measured here, now or earlier.
     Belongs to one event loop; only the disk, loading and the self-test run in threads.
     """
 
     def __init__(self, state: StateFolder, cache: StudentCache, threads: int, memory_bytes: int) -> None:
         """memory_bytes: what students may use; 0 when unknown."""
         self.serving: dict[str, dict[int, Student]] = {}
+        self.figures = Figures(state.path, current_conditions())
         self._state = state
         self._cache = cache
         self._threads = threads
@@ -86,7 +93,13 @@ class Hosting:
         ready.self_test_passed, ready.assignment = True, self._assignment
         ready.load_seconds = time.monotonic() - started
         ready.speed = student.speed(assigned.multiply_adds)
+        ready.milliseconds = 1000 * student.image_seconds
         return ready
+
+    def measured(self, digests: Iterable[str]) -> list[nonn_pb2.Measured]:
+        """How long these students take here, as far as that is known."""
+        found = ((digest, self.figures.find(digest, self._threads)) for digest in digests)
+        return [nonn_pb2.Measured(sha256=digest, milliseconds=f.milliseconds) for digest, f in found if f]
 
     def _served(self, assigned: nonn_pb2.AssignedStudent) -> Student | None:
         """The student, if it is served under this bundle and number and is of this very file."""
@@ -97,9 +110,8 @@ class Hosting:
         """Raises StudentUnusable."""
         self._check_room(assigned)
         student = self._loaded.get(assigned.sha256) or await self._load(assigned, stub)
-        await asyncio.to_thread(_self_test, student, assigned)
+        await asyncio.to_thread(self._examine, student, assigned)
         self._loaded[assigned.sha256] = student
-        await asyncio.to_thread(self._keep_speed, student.speed(assigned.multiply_adds))
         await asyncio.to_thread(trim_memory)
         log.info("serving student %d of bundle %s", assigned.student, one_line(assigned.bundle_id[:12]))
         return student
@@ -129,11 +141,20 @@ class Hosting:
                 log.warning("a student is not kept on disk: %s", error)
         return await asyncio.to_thread(Student, model, self._threads)
 
-    def _keep_speed(self, speed: float) -> None:
+    def _examine(self, student: Student, assigned: nonn_pb2.AssignedStudent) -> None:
+        """Whether it answers rightly, and how fast. Raises StudentUnusable."""
+        images, expected = _read_self_test(assigned)
+        student.self_test(images, expected)
+        key = (assigned.sha256, self._threads)
+        if (known := self.figures.find(*key)) is not None:
+            student.image_seconds = known.milliseconds / 1000
+            return
+        student.measure(images)
         try:
-            self._state.keep_speed(speed)
+            self.figures.keep({key: Figure(1000 * student.image_seconds)})
+            self._state.keep_speed(student.speed(assigned.multiply_adds))
         except StorageError as error:
-            log.warning("the speed is not kept on disk: %s", error)
+            log.warning("what was measured is not kept on disk: %s", error)
 
     def _note_dropped(self, kept: dict[str, dict[int, Student]]) -> None:
         for bundle_id, students in self.serving.items():
@@ -142,7 +163,9 @@ class Hosting:
                 log.info("dropped students %s of bundle %s", numbers, one_line(bundle_id[:12]))
 
 
-def _self_test(student: Student, assigned: nonn_pb2.AssignedStudent) -> None:
+def _read_self_test(
+    assigned: nonn_pb2.AssignedStudent,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     try:
         images = tensors.decode(assigned.self_test_images, nonn_pb2.UINT8, 4)
         expected = tensors.decode(assigned.self_test_logits, nonn_pb2.FLOAT32, 2)
@@ -150,7 +173,7 @@ def _self_test(student: Student, assigned: nonn_pb2.AssignedStudent) -> None:
         raise StudentUnusable(f"its self-test is malformed: {error}") from error
     if len(images) > MOST_TEST_IMAGES:
         raise StudentUnusable(f"its self-test has {len(images)} images, more than {MOST_TEST_IMAGES}")
-    student.self_test(images, expected)
+    return images, expected
 
 
 def _megabytes(size: int) -> str:

@@ -14,6 +14,9 @@ _CGROUP_FILES: Final = (
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
 _MEMORY_INFO: Final = Path("/proc/meminfo")
+_PROCESSOR_INFO: Final = Path("/proc/cpuinfo")
+_BOARD: Final = Path("/proc/device-tree/model")
+_PROCESS: Final = Path("/proc/self/status")
 
 
 def architecture() -> str:
@@ -23,6 +26,26 @@ def architecture() -> str:
 def cores() -> int:
     """How many this process may use, which in a container is fewer than the machine has."""
     return len(os.sched_getaffinity(0))
+
+
+def processor() -> str:
+    """Its model, as far as the system tells: `AMD EPYC 9B14`, `Raspberry Pi 4 Model B, 0x41/0xd08`."""
+    values: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in _PROCESSOR_INFO.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            values.setdefault(key.strip(), value.strip())
+    board = ""
+    with contextlib.suppress(OSError):
+        board = _BOARD.read_text(errors="replace").strip("\0\n ")
+    core = "/".join(values[key] for key in ("CPU implementer", "CPU part") if key in values)
+    named = [values.get("model name", ""), board, core]
+    return ", ".join(filter(None, named)) or architecture()
+
+
+def peak_resident() -> int:
+    """Bytes that this process has had in memory at the most; 0 when the system does not say."""
+    return _kilobytes(_PROCESS, "VmHWM") or 0
 
 
 def available_memory() -> int:
@@ -38,11 +61,16 @@ def trim_memory() -> None:
 
 
 def _read_available() -> int | None:
+    return _kilobytes(_MEMORY_INFO, "MemAvailable")
+
+
+def _kilobytes(path: Path, key: str) -> int | None:
+    """Bytes, from a line such as `VmHWM:  1234 kB`."""
     try:
-        lines = _MEMORY_INFO.read_text().splitlines()
+        lines = path.read_text().splitlines()
     except OSError:
         return None
-    values = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    values = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")]
     return values[0] if values else None
 
 

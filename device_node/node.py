@@ -145,7 +145,8 @@ class DeviceNode:
             memory_bytes=self._memory_bytes,
             cores=machine.cores(),
             speed=self._state.speed,
-            cached_digests=self._cache.digests(),
+            cached_digests=(cached := self._cache.digests()),
+            measured=self._hosting.measured(cached),
             software_version=_software_version(),
         )
 

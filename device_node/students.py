@@ -1,7 +1,6 @@
-"""One student in ONNX Runtime: loaded from bytes, proven and timed by its self-test, run on images."""
+"""One student in ONNX Runtime: loaded from bytes, proven by its self-test, timed, run on images."""
 
 import os
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -9,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device_node.errors import BudgetPassed, StudentUnusable, WorkRefused
+from device_node.timing import BRIEF_RUNS, BRIEF_SECONDS, time_runs
 
 TOLERANCE: Final = 1e-3  # of the self-test: processors differ in the last bits, and in no more
 # Images computed at once. On WRN-16-1 larger runs are no faster, and one of 64 takes 23 MB more memory.
 LARGEST_RUN: Final = 16
-# Of timing a student in its self-test; on a slow device the test itself is the only measure.
-TIMING_SECONDS, TIMING_RUNS = 0.05, 10
 _INPUT, _OUTPUT = "images", "partial_logits"
 
 
@@ -25,7 +23,7 @@ def _always() -> bool:
 class Student:
     """From images, uint8 [N, height, width, channels], to partial logits, float32 [N, classes].
 
-    bytes: of its file. image_seconds: that one image takes, as measured in the self-test; 0 before.
+    bytes: of its file. image_seconds: that one image takes, as measured here or earlier; 0 when not known.
     """
 
     def __init__(self, model: bytes, threads: int) -> None:
@@ -71,30 +69,20 @@ class Student:
 
     def self_test(self, images: NDArray[np.uint8], expected: NDArray[np.float32]) -> None:
         """Raises StudentUnusable unless the partial logits are the expected ones within TOLERANCE."""
-        started = time.perf_counter()
         try:
             found = self.compute(images)
         except Exception as error:
             raise StudentUnusable(f"its self-test cannot run: {_first_line(error)}") from error
-        seconds = time.perf_counter() - started
         if found.shape != expected.shape:
             raise StudentUnusable(f"its self-test gives {list(found.shape)}, expected {list(expected.shape)}")
         worst = float(np.abs(found - expected).max(initial=0.0))
         if not worst <= TOLERANCE:  # written so that NaN fails
             raise StudentUnusable(f"its self-test is off by {worst:.3g}, more than {TOLERANCE:g}")
-        self.image_seconds = self._best_time(images, seconds) / len(images)
 
-    def _best_time(self, images: NDArray[np.uint8], best: float) -> float:
-        """Seconds for these images, of which `best` are known to suffice. Only the disturbed are slow."""
-        spent = best
-        for _ in range(TIMING_RUNS):
-            if spent + best > TIMING_SECONDS:
-                break
-            started = time.perf_counter()
-            self.compute(images)
-            spent += (seconds := time.perf_counter() - started)
-            best = min(best, seconds)
-        return best
+    def measure(self, images: NDArray[np.uint8]) -> None:
+        """Time the first of the images, alone, briefly. Only the disturbed runs are slow: the best counts."""
+        timing = time_runs(lambda: self._run(images[:1]), BRIEF_SECONDS, BRIEF_RUNS)
+        self.image_seconds = timing.best / 1000
 
     def speed(self, multiply_adds: int) -> float:
         """In billions of multiply-adds a second, for a student of so many an image; 0 when not measured."""

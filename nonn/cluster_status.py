@@ -1,5 +1,6 @@
 """A cluster as its aggregator sees it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bundle import InputSpec
@@ -20,7 +21,8 @@ class DeviceStatus:
     """state: loading, serving, suspect, stalled, leaving or idle. assigned, serving: students.
 
     latency_seconds: smoothed, from work sent to partial logits received. speed: in billions of multiply-adds
-    a second, 0 when unknown. error: the latest, or empty.
+    a second, 0 when unknown. milliseconds: that one image takes, by student, where the device has said so.
+    error: the latest, or empty.
     """
 
     device_id: str
@@ -36,6 +38,7 @@ class DeviceStatus:
     memory_bytes: int
     cores: int
     speed: float
+    milliseconds: Mapping[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +105,5 @@ def _read_device(device: nonn_pb2.DeviceStatus) -> DeviceStatus:
         memory_bytes=device.memory_bytes,
         cores=device.cores,
         speed=device.speed,
+        milliseconds={one.student: one.milliseconds for one in device.served if one.milliseconds > 0},
     )

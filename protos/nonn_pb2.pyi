@@ -86,7 +86,7 @@ class DeviceMessage(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., partial: _Optional[_Union[Partial, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("device_id", "name", "protocol_version", "architecture", "memory_bytes", "cores", "speed", "cached_digests", "software_version")
+    __slots__ = ("device_id", "name", "protocol_version", "architecture", "memory_bytes", "cores", "speed", "cached_digests", "software_version", "measured")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,7 @@ class Hello(_message.Message):
     SPEED_FIELD_NUMBER: _ClassVar[int]
     CACHED_DIGESTS_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     name: str
     protocol_version: int
@@ -105,10 +106,19 @@ class Hello(_message.Message):
     speed: float
     cached_digests: _containers.RepeatedScalarFieldContainer[str]
     software_version: str
-    def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., protocol_version: _Optional[int] = ..., architecture: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ..., cached_digests: _Optional[_Iterable[str]] = ..., software_version: _Optional[str] = ...) -> None: ...
+    measured: _containers.RepeatedCompositeFieldContainer[Measured]
+    def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., protocol_version: _Optional[int] = ..., architecture: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ..., cached_digests: _Optional[_Iterable[str]] = ..., software_version: _Optional[str] = ..., measured: _Optional[_Iterable[_Union[Measured, _Mapping]]] = ...) -> None: ...
+
+class Measured(_message.Message):
+    __slots__ = ("sha256", "milliseconds")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    milliseconds: float
+    def __init__(self, sha256: _Optional[str] = ..., milliseconds: _Optional[float] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("bundle_id", "student", "self_test_passed", "load_seconds", "error", "speed", "assignment")
+    __slots__ = ("bundle_id", "student", "self_test_passed", "load_seconds", "error", "speed", "assignment", "milliseconds")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     STUDENT_FIELD_NUMBER: _ClassVar[int]
     SELF_TEST_PASSED_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +126,7 @@ class Ready(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     bundle_id: str
     student: int
     self_test_passed: bool
@@ -123,7 +134,8 @@ class Ready(_message.Message):
     error: str
     speed: float
     assignment: int
-    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., self_test_passed: bool = ..., load_seconds: _Optional[float] = ..., error: _Optional[str] = ..., speed: _Optional[float] = ..., assignment: _Optional[int] = ...) -> None: ...
+    milliseconds: float
+    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., self_test_passed: bool = ..., load_seconds: _Optional[float] = ..., error: _Optional[str] = ..., speed: _Optional[float] = ..., assignment: _Optional[int] = ..., milliseconds: _Optional[float] = ...) -> None: ...
 
 class Partial(_message.Message):
     __slots__ = ("bundle_id", "work_id", "student", "logits", "queue_seconds", "compute_seconds")
@@ -332,7 +344,7 @@ class StudentStatus(_message.Message):
     def __init__(self, student: _Optional[int] = ..., part: _Optional[int] = ..., device_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeviceStatus(_message.Message):
-    __slots__ = ("device_id", "name", "architecture", "state", "assigned", "serving", "last_seen_seconds", "latency_seconds", "completed", "error", "memory_bytes", "cores", "speed")
+    __slots__ = ("device_id", "name", "architecture", "state", "assigned", "serving", "last_seen_seconds", "latency_seconds", "completed", "error", "memory_bytes", "cores", "speed", "served")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
@@ -346,6 +358,7 @@ class DeviceStatus(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     CORES_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     name: str
     architecture: str
@@ -359,7 +372,16 @@ class DeviceStatus(_message.Message):
     memory_bytes: int
     cores: int
     speed: float
-    def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., architecture: _Optional[str] = ..., state: _Optional[_Union[DeviceState, str]] = ..., assigned: _Optional[_Iterable[int]] = ..., serving: _Optional[_Iterable[int]] = ..., last_seen_seconds: _Optional[float] = ..., latency_seconds: _Optional[float] = ..., completed: _Optional[int] = ..., error: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ...) -> None: ...
+    served: _containers.RepeatedCompositeFieldContainer[ServedStudent]
+    def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., architecture: _Optional[str] = ..., state: _Optional[_Union[DeviceState, str]] = ..., assigned: _Optional[_Iterable[int]] = ..., serving: _Optional[_Iterable[int]] = ..., last_seen_seconds: _Optional[float] = ..., latency_seconds: _Optional[float] = ..., completed: _Optional[int] = ..., error: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ..., served: _Optional[_Iterable[_Union[ServedStudent, _Mapping]]] = ...) -> None: ...
+
+class ServedStudent(_message.Message):
+    __slots__ = ("student", "milliseconds")
+    STUDENT_FIELD_NUMBER: _ClassVar[int]
+    MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    student: int
+    milliseconds: float
+    def __init__(self, student: _Optional[int] = ..., milliseconds: _Optional[float] = ...) -> None: ...
 
 class ReloadRequest(_message.Message):
     __slots__ = ("manifest", "piece")

@@ -112,7 +112,8 @@ class Store:
 
     def _say(self, connection: "Connection", pair: Pair, *, passed: bool, error: str = "") -> None:
         speed = self.device.told_speed if passed else 0.0
-        connection.say(events.Ready(connection.link, *pair, passed, error, speed, self._assignment))
+        seconds = self.device.student(pair).cost / (speed * 1e9) if speed else 0.0
+        connection.say(events.Ready(connection.link, *pair, passed, error, speed, self._assignment, seconds))
 
     def _fails(self, pair: Pair) -> bool:
         key = (self.device.number_of(pair[0]), pair[1])

@@ -11,7 +11,7 @@ from nonn.commands import arguments
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nonn.cluster_status import ClusterStatus
+    from nonn.cluster_status import ClusterStatus, DeviceStatus
 
 HELP = "show a cluster's students and devices"
 
@@ -90,7 +90,9 @@ def _devices(status: "ClusterStatus") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("device", "state", "students", "latency", "seen", "works", "machine", box=SIMPLE_HEAD)
+    table = Table(
+        "device", "state", "students", "an image", "latency", "seen", "works", "machine", box=SIMPLE_HEAD
+    )
     table.columns[0].overflow = "fold"
     for device in status.devices:
         colour = _COLOURS.get(device.state, "default")
@@ -100,12 +102,19 @@ def _devices(status: "ClusterStatus") -> "Table":
             escape(device.name),
             f"[{colour}]{device.state}[/]",
             " ".join(students),
+            _image_time(device),
             f"{device.latency_seconds * 1000:.1f} ms" if device.completed else "",
             f"{device.last_seen_seconds:.1f} s ago",
             str(device.completed),
             f"{escape(device.architecture)} x{device.cores}",
         )
     return table
+
+
+def _image_time(device: "DeviceStatus") -> str:
+    """That one image takes for all that the device serves, as it has measured."""
+    known = [device.milliseconds[student] for student in device.serving if student in device.milliseconds]
+    return f"{sum(known):.3g} ms" if known and len(known) == len(device.serving) else ""
 
 
 def _duration(seconds: float) -> str:

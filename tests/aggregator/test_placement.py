@@ -50,6 +50,25 @@ def test_a_device_twice_as_fast_takes_twice_the_students() -> None:
     assert (len(placement["fast"]), len(placement["slow"])) == (4, 2)
 
 
+def test_seconds_that_were_measured_count_and_speed_only_where_none_were() -> None:
+    six = [replace(student, cost=10**9) for student in students((0, 1, 2, 0, 1, 2))]
+    measured = host("measured", speed=1.0, seconds=dict.fromkeys(range(6), 0.1))
+    placement = place(six, [measured, host("not", speed=5.0)], due=range(6))
+    assert (len(placement["measured"]), len(placement["not"])) == (4, 2)
+
+
+def test_the_faster_of_two_devices_gets_the_larger_student() -> None:
+    uneven = [replace(student, cost=cost) for student, cost in zip(students((0, 1)), (10, 30), strict=True)]
+    slow, fast = host("slow", speed=1.0), host("fast", speed=3.0)
+    assert place(uneven, [slow, fast]) == place(uneven, [fast, slow]) == {"slow": {0}, "fast": {1}}
+
+
+def test_large_students_are_given_out_before_small_ones() -> None:
+    uneven = [replace(s, cost=cost) for s, cost in zip(students((0, 1, 2)), (10, 10, 20), strict=True)]
+    placement = place(uneven, [host("a", refused=frozenset({0, 1})), host("b")], due=range(3))
+    assert placement == {"a": {2}, "b": {0, 1}}
+
+
 def test_a_new_device_takes_over_from_one_that_has_several_which_keeps_it_meanwhile() -> None:
     three = students((0, 1, 2))
     assert place(three, [host("a", 0, 1, 2), host("b")]) == {"a": {0, 1, 2}, "b": {2}}
@@ -124,7 +143,10 @@ def situations(draw: st.DrawFn) -> tuple[list[Student], list[Host]]:
         refused = draw(subset) - held
         speed = draw(st.sampled_from([0.0, 0.5, 3.0]))
         former, cached = draw(subset), draw(subset)
-        hosts.append(Host(f"d{number}", held, serving, former, cached, refused, memory, speed))
+        seconds = draw(st.dictionaries(st.integers(0, len(everyone) - 1), st.sampled_from([1e-9, 0.02, 0.5])))
+        hosts.append(
+            Host(f"d{number}", held, serving, former, cached, refused, memory, speed, seconds=seconds)
+        )
     return everyone, hosts
 
 
