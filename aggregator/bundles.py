@@ -80,10 +80,10 @@ class Bundles:
         self._absolve(now)
         self._outdated = True
 
-    def ready(self, now: float, device: Device, hosting: Hosting, student: int) -> None:
-        if hosting.ready(now, device, student):
+    def ready(self, now: float, device: Device, hosting: Hosting, student: int, *, int8: bool) -> None:
+        if hosting.ready(now, device, student, int8=int8):
             what = "serves" if hosting is self.served else "has loaded the new bundle's"
-            self._emit(Note(f"{device.name} {what} student {student}"))
+            self._emit(Note(f"{device.name} {what} student {student}{' in int8' if int8 else ''}"))
             self._outdated = True
 
     def fail(self, now: float, device: Device, hosting: Hosting, student: int, reason: str) -> None:

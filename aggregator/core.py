@@ -183,9 +183,10 @@ class Core:
         if event.speed:
             device.speed = event.speed
         if event.seconds:
-            device.measured[hosting.model.students[event.student].sha256] = event.seconds
+            digest = hosting.model.students[event.student].digest(int8=event.int8)
+            device.measured[digest] = event.seconds
         if event.passed:
-            self._bundles.ready(now, device, hosting, event.student)
+            self._bundles.ready(now, device, hosting, event.student, int8=event.int8)
         else:
             self._fail(now, device, event.bundle_id, event.student, event.error)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aggregator.effects import Assign
 from aggregator.events import DeviceFacts, Ready
+from aggregator.model import Student
 from aggregator.works import Work
 
 # Weight of the latest measurement in the smoothed latency that the status shows.
@@ -159,6 +160,7 @@ class Device:
 class Place:
     """What one device hosts of one bundle. assigned: what it was told to host; ready: what it serves of that.
 
+    int8: of what it serves or served, what it answers by the int8 twin.
     refused: students that failed on it, and until when they are kept from it.
     faults: by student, how often in a row its partial logits were wrong or refused.
     shedding: it is to give a student up as soon as nothing is in flight to it.
@@ -167,6 +169,7 @@ class Place:
     device: Device
     assigned: frozenset[int] = frozenset()
     ready: set[int] = field(default_factory=set)
+    int8: frozenset[int] = frozenset()
     refused: dict[int, float] = field(default_factory=dict)
     faults: dict[int, int] = field(default_factory=dict)
     shedding: bool = False
@@ -179,6 +182,14 @@ class Place:
     def loading(self) -> bool:
         """It has yet to say of some student whether it can serve it."""
         return self.device.living and not self.ready >= self.assigned
+
+    def seconds(self, student: Student) -> float:
+        """That one image takes there, in the precision that it serves or that is faster; 0: unknown."""
+        measured = self.device.measured
+        if student.index in self.ready:
+            return measured.get(student.digest(int8=student.index in self.int8), 0.0)
+        known = [measured[digest] for digest in (student.sha256, student.twin) if digest in measured]
+        return min(known, default=0.0)
 
     def has_room(self, window: int) -> bool:
         in_flight = self.device.in_flight

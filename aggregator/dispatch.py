@@ -76,7 +76,7 @@ class Dispatcher:
             good = True
             flight.place.faults.pop(event.student, None)
             if event.student not in work.partials and work.shares:
-                work.accept(now, event.student, logits)
+                work.accept(now, event.student, logits, int8=event.student in flight.place.int8)
                 self._alarm.at(now + work.patience)
         # A slower replica is no fault, but what comes after the answer, or is wrong, is of no use to anyone.
         self.desk.counters.dropped += event.student not in work.partials

@@ -17,6 +17,7 @@ from aggregator.model import Model
 from aggregator.policy import Policy
 from aggregator.preparing import Preparing
 from aggregator.settings import Settings
+from aggregator.status_message import status_message
 from bundle import Bundle
 
 # Seconds. Event loops round to whole milliseconds: shorter waits would ring early, again and again.
@@ -141,7 +142,7 @@ class Driver:
 
     def status(self, version: str) -> bytes:
         now = time.monotonic()
-        return wire.status(self.bundle, self.core.status(now), version, now - self.started)
+        return status_message(self.bundle, self.core.status(now), version, now - self.started)
 
     def _execute(self, effect: effects.Effect) -> None:
         now = time.monotonic()

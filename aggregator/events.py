@@ -39,6 +39,7 @@ class Ready:
 
     speed: measured meanwhile, in 10^9 multiply-adds a second; seconds: that one image takes; 0 when unknown.
     assignment: number of the latest that the device had read by then; 0 when it does not say.
+    int8: it serves the student's int8 twin.
     """
 
     link: int
@@ -49,6 +50,7 @@ class Ready:
     speed: float = 0.0
     assignment: int = 0
     seconds: float = 0.0
+    int8: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,19 @@ class Hosting:
             self._orphan(now, self.places[device.link])
         self.rebalance(now)
 
-    def ready(self, now: float, device: Device, student: int) -> bool:
+    def served_in_int8(self) -> frozenset[int]:
+        """Students of which some living device serves the int8 twin."""
+        return frozenset().union(
+            *(place.int8 & place.ready for place in self.places.values() if place.serving)
+        )
+
+    def ready(self, now: float, device: Device, student: int, *, int8: bool = False) -> bool:
         """The device serves the student. Returns whether that is new."""
         here = self.places[device.link]
-        if student not in here.assigned or student in here.ready:
+        if student not in here.assigned:
+            return False
+        here.int8 = here.int8 | {student} if int8 else here.int8 - {student}
+        if student in here.ready:
             return False
         here.ready.add(student)
         self.rebalance(now)
@@ -167,14 +176,14 @@ class Hosting:
                 for student, left in self._departed.items()
                 if left.device_id == device.facts.device_id
             ),
-            cached=frozenset(student.index for student in self.model.students if student.sha256 in cached),
+            cached=frozenset(s.index for s in self.model.students if s.sha256 in cached or s.twin in cached),
             refused=frozenset(student for student, until in here.refused.items() if now < until),
             memory_bytes=max(memory - self._taken(device), 1) if memory else 0,
             speed=device.speed or speed,
             seconds={
-                student.index: device.measured[student.sha256]
+                student.index: seconds
                 for student in self.model.students
-                if student.sha256 in device.measured
+                if (seconds := here.seconds(student))
             },
         )
 

@@ -44,12 +44,14 @@ class StudentStatus:
 class DeviceStatus:
     """last_seen: seconds ago. latency: smoothed seconds from a work to its partial logits.
 
-    speed: 10^9 multiply-adds a second, 0 when unknown. seconds: that one image takes, by student, if known.
+    speed: 10^9 multiply-adds a second, 0 when unknown. seconds: that one image takes, by student, 0 when
+    unknown. int8: students that it answers by their int8 twins.
     """
 
     facts: DeviceFacts
     speed: float
     seconds: Mapping[int, float]
+    int8: frozenset[int]
     state: State
     assigned: tuple[int, ...]
     serving: tuple[int, ...]
@@ -89,7 +91,7 @@ def cluster_status(hosting: Hosting, staged: str, counters: Counters, now: float
     return ClusterStatus(
         students=students,
         devices=tuple(_device_status(model, place, now) for place in hosting.places.values()),
-        expected_accuracy=model.expected_accuracy(hosting.served()),
+        expected_accuracy=model.expected_accuracy(hosting.served(), hosting.served_in_int8()),
         staged=staged,
         answered=counters.answered,
         degraded=counters.degraded,
@@ -100,11 +102,11 @@ def cluster_status(hosting: Hosting, staged: str, counters: Counters, now: float
 
 def _device_status(model: Model, place: Place, now: float) -> DeviceStatus:
     device = place.device
-    measured = {s: device.measured.get(model.students[s].sha256, 0.0) for s in place.ready}
     return DeviceStatus(
         facts=device.facts,
         speed=device.speed,
-        seconds={student: seconds for student, seconds in measured.items() if seconds},
+        seconds={student: place.seconds(model.students[student]) for student in place.ready},
+        int8=place.int8,
         state=_state(place),
         assigned=tuple(sorted(place.assigned)),
         serving=tuple(sorted(place.ready)) if device.living else (),

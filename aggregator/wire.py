@@ -13,8 +13,7 @@ from aggregator.effects import Answer, Reloaded, SendWork
 from aggregator.errors import SettingsError
 from aggregator.policy import Policy
 from aggregator.settings import Settings
-from aggregator.status import ClusterStatus, DeviceStatus
-from bundle import Bundle, InputError
+from bundle import Bundle, InputError, StudentEntry
 from protos import PROTOCOL_VERSION, nonn_pb2, policies, tensors
 
 M = TypeVar("M", bound=Message)
@@ -96,6 +95,7 @@ def read_device_message(link: int, data: bytes) -> events.DeviceEvent:
                 _positive(ready.speed),
                 ready.assignment,
                 _positive(ready.milliseconds) / 1000,
+                ready.precision == nonn_pb2.INT8,
             )
         case "refusal":
             refusal = message.refusal
@@ -157,11 +157,23 @@ def assignment(number: int, students: Iterable[tuple[Bundle, int]], sent: float)
             multiply_adds=entry.multiply_adds,
             self_test_images=tensors.encode(bundle.self_test.images),
             self_test_logits=tensors.encode(bundle.self_test.partials[entry.index]),
+            int8=_twin(bundle, entry),
         )
         for bundle, entry in ((bundle, bundle.manifest.students[index]) for bundle, index in students)
     ]
     message = nonn_pb2.Assignment(students=assigned, number=number)
     return nonn_pb2.AggregatorMessage(assignment=message, sent_seconds=sent).SerializeToString()
+
+
+def _twin(bundle: Bundle, entry: StudentEntry) -> nonn_pb2.AssignedTwin | None:
+    if entry.int8 is None or bundle.twins is None:
+        return None
+    return nonn_pb2.AssignedTwin(
+        sha256=entry.int8.sha256,
+        bytes=entry.int8.bytes,
+        self_test_logits=tensors.encode(bundle.twins.partials[entry.index]),
+        tolerance=entry.int8.tolerance,
+    )
 
 
 def work(effect: SendWork, sent: float) -> bytes:
@@ -197,29 +209,6 @@ def _whence(bundle_id: str, answered: tuple[int, ...], missing: tuple[int, ...],
     ).SerializeToString()
 
 
-def status(bundle: Bundle, state: ClusterStatus, version: str, uptime: float) -> bytes:
-    manifest = bundle.manifest
-    return nonn_pb2.StatusResponse(
-        bundle_id=manifest.id,
-        bundle_name=manifest.name,
-        input_shape=manifest.input.shape,
-        labels=manifest.labels,
-        students=[
-            nonn_pb2.StudentStatus(student=entry.student, part=entry.part, device_ids=entry.devices)
-            for entry in state.students
-        ],
-        devices=[_device_status(device) for device in state.devices],
-        expected_accuracy=state.expected_accuracy,
-        answered=state.answered,
-        degraded=state.degraded,
-        refused=state.refused,
-        dropped_messages=state.dropped,
-        software_version=version,
-        uptime_seconds=uptime,
-        staged_bundle_id=state.staged,
-    ).SerializeToString()
-
-
 def reloaded(effect: Reloaded) -> bytes:
     return nonn_pb2.ReloadResponse(
         bundle_id=effect.bundle_id, previous_bundle_id=effect.previous, devices=effect.devices
@@ -240,26 +229,3 @@ def _refusal_reason(refusal: nonn_pb2.Refusal) -> str:
     known = refusal.code in nonn_pb2.RefusalCode.values()
     name = nonn_pb2.RefusalCode.Name(refusal.code) if known else str(refusal.code)
     return f"{name}: {one_line(refusal.reason)}"
-
-
-def _device_status(device: DeviceStatus) -> nonn_pb2.DeviceStatus:
-    facts = device.facts
-    return nonn_pb2.DeviceStatus(
-        device_id=facts.device_id,
-        name=facts.name,
-        architecture=facts.architecture,
-        state=device.state.value,
-        assigned=device.assigned,
-        serving=device.serving,
-        last_seen_seconds=device.last_seen,
-        latency_seconds=device.latency,
-        completed=device.completed,
-        error=device.error,
-        memory_bytes=facts.memory_bytes,
-        cores=facts.cores,
-        speed=device.speed,
-        served=[
-            nonn_pb2.ServedStudent(student=student, milliseconds=1000 * device.seconds.get(student, 0.0))
-            for student in device.serving
-        ],
-    )

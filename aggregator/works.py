@@ -43,6 +43,7 @@ class Work:
 
     hedged: some of those need not wait for every student.
     waiting: for each student without an answer, how many devices may still give it.
+    int8: students that answered by their int8 twins.
     progress: when the latest answer came. patience: seconds without any after which the missing are late.
     """
 
@@ -55,6 +56,7 @@ class Work:
     patience: float = math.inf
     waiting: dict[int, int] = field(default_factory=dict)
     partials: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    int8: set[int] = field(default_factory=set)
     progress: float = math.inf
 
     @property
@@ -75,8 +77,10 @@ class Work:
                 if not self.waiting[student]:
                     del self.waiting[student]
 
-    def accept(self, now: float, student: int, partial: NDArray[np.float32]) -> None:
+    def accept(self, now: float, student: int, partial: NDArray[np.float32], *, int8: bool) -> None:
         self.partials[student] = partial
+        if int8:
+            self.int8.add(student)
         self.waiting.pop(student, None)
         self.progress = now
 
@@ -132,7 +136,7 @@ def settle(work: Work, shares: list[Share], otherwise: Reason) -> list[Answer | 
     missing: tuple[int, ...] = ()
     if len(answered) < len(model.students):
         missing = tuple(student.index for student in model.students if student.index not in work.partials)
-    accuracy = model.expected_accuracy(answered)
+    accuracy = model.expected_accuracy(answered, work.int8)
     merged: NDArray[np.float32] | None = None
     outcomes: list[Answer | Refuse] = []
     for share in shares:

@@ -4,25 +4,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bundle.errors import StorageError
 from device_node.cache import StudentCache, is_digest
+from device_node.choice import File, Wish, choose, files_of, int8_pays
 from device_node.errors import StudentUnusable, one_line
 from device_node.fetch import fetch_student
 from device_node.figures import Figure, Figures, current_conditions
 from device_node.machine import trim_memory
 from device_node.state import StateFolder
 from device_node.students import Student
-from protos import nonn_pb2, tensors
+from protos import nonn_pb2
 
 log = logging.getLogger(__name__)
 
 MOST_STUDENTS: Final = 256  # served at once
-MOST_TEST_IMAGES: Final = 256
 
 
 class Hosting:
@@ -33,15 +31,23 @@ class Hosting:
     Belongs to one event loop; only the disk, loading and the self-test run in threads.
     """
 
-    def __init__(self, state: StateFolder, cache: StudentCache, threads: int, memory_bytes: int) -> None:
+    def __init__(
+        self,
+        state: StateFolder,
+        cache: StudentCache,
+        threads: int,
+        memory_bytes: int,
+        precision: Wish = "auto",
+    ) -> None:
         """memory_bytes: what students may use; 0 when unknown."""
         self.serving: dict[str, dict[int, Student]] = {}
         self.figures = Figures(state.path, current_conditions())
         self._state = state
         self._cache = cache
         self._threads = threads
+        self._precision = precision
         self._memory_bytes = memory_bytes
-        self._loaded: dict[str, Student] = {}  # by digest
+        self._loaded: dict[tuple[str, ...], Student] = {}  # by the digests of all its files
         self._due: list[nonn_pb2.AssignedStudent] = []
         self._making: nonn_pb2.AssignedStudent | None = None
         self._assignment = 0  # number of the latest
@@ -59,15 +65,15 @@ class Hosting:
                 kept.setdefault(bundle_id, {})[index] = student
         self._note_dropped(kept)
         self.serving = kept
-        digests = {each.sha256 for each in named.values()}
-        self._loaded = {digest: student for digest, student in self._loaded.items() if digest in digests}
+        wished = {_digests(each) for each in named.values()}
+        self._loaded = {digests: student for digests, student in self._loaded.items() if digests in wished}
         trim_memory()
-        self._cache.touch(digests)
+        self._cache.touch(chain.from_iterable(wished))
         making = self._making
         wanted = making is not None and named.get((making.bundle_id, making.student)) == making
         due = [each for each in named.values() if not wanted or each != making]
         self._due = sorted(
-            due, key=lambda each: (self._served(each) is None, each.sha256 not in self._loaded)
+            due, key=lambda each: (self._served(each) is None, _digests(each) not in self._loaded)
         )
         return making is not None and not wanted
 
@@ -94,34 +100,58 @@ class Hosting:
         ready.load_seconds = time.monotonic() - started
         ready.speed = student.speed(assigned.multiply_adds)
         ready.milliseconds = 1000 * student.image_seconds
+        ready.precision = nonn_pb2.INT8 if student.precision == "int8" else nonn_pb2.FP32
         return ready
 
     def measured(self, digests: Iterable[str]) -> list[nonn_pb2.Measured]:
         """How long these students take here, as far as that is known."""
-        found = ((digest, self.figures.find(digest, self._threads)) for digest in digests)
-        return [nonn_pb2.Measured(sha256=digest, milliseconds=f.milliseconds) for digest, f in found if f]
+        found = ((digest, self._milliseconds(digest)) for digest in digests)
+        return [nonn_pb2.Measured(sha256=digest, milliseconds=ms) for digest, ms in found if ms]
 
     def _served(self, assigned: nonn_pb2.AssignedStudent) -> Student | None:
-        """The student, if it is served under this bundle and number and is of this very file."""
+        """The student, if it is served under this bundle and number and is of these very files."""
         student = self.serving.get(assigned.bundle_id, {}).get(assigned.student)
-        return student if student is self._loaded.get(assigned.sha256) else None
+        return student if student is self._loaded.get(_digests(assigned)) else None
 
     async def _prove(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> Student:
         """Raises StudentUnusable."""
         self._check_room(assigned)
-        student = self._loaded.get(assigned.sha256) or await self._load(assigned, stub)
-        await asyncio.to_thread(self._examine, student, assigned)
-        self._loaded[assigned.sha256] = student
+        student = self._loaded.get(_digests(assigned))
+        if student is None:
+            student = await self._choose(assigned, stub)
+        else:  # known under another name: there it has passed another self-test
+            await asyncio.to_thread(self._examine, student, _file_of(assigned, student), assigned)
+        self._loaded[_digests(assigned)] = student
         await asyncio.to_thread(trim_memory)
-        log.info("serving student %d of bundle %s", assigned.student, one_line(assigned.bundle_id[:12]))
+        name = f"student {assigned.student} of bundle {one_line(assigned.bundle_id[:12])}"
+        log.info("serving %s in %s, %.3g ms an image", name, student.precision, 1000 * student.image_seconds)
         return student
+
+    async def _choose(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> Student:
+        """The first file of it that is sound, or the fastest. Raises StudentUnusable."""
+        choice = choose(files_of(assigned), self._precision, self._milliseconds)
+        sound: list[Student] = []
+        for file in choice.files:
+            try:
+                student = await self._load(file, stub)
+                await asyncio.to_thread(self._examine, student, file, assigned)
+            except StudentUnusable as error:
+                if file.precision == "fp32":
+                    raise
+                log.warning("student %d is served in fp32, not in int8: %s", assigned.student, error)
+                continue
+            sound.append(student)
+            if not choice.compare:
+                break
+        first, last = sound[0], sound[-1]
+        return last if int8_pays(first.image_seconds, last.image_seconds) else first
 
     def _check_room(self, assigned: nonn_pb2.AssignedStudent) -> None:
         """A student takes more memory than its file, so what is refused here certainly does not fit."""
         names = sum(map(len, self.serving.values()))
         if names >= MOST_STUDENTS:
             raise StudentUnusable(f"this device serves {names} students already, and takes no more")
-        if assigned.sha256 in self._loaded or not self._memory_bytes:
+        if _digests(assigned) in self._loaded or not self._memory_bytes:
             return
         taken = sum(student.bytes for student in self._loaded.values())
         if taken + assigned.bytes > self._memory_bytes:
@@ -130,31 +160,35 @@ class Hosting:
                 f"are more than the {_megabytes(self._memory_bytes)} that students may use (--memory)"
             )
 
-    async def _load(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> Student:
-        digest = assigned.sha256
+    async def _load(self, file: File, stub: Any) -> Student:
+        digest = file.sha256
         model = await asyncio.to_thread(self._cache.read, digest) if is_digest(digest) else None
-        if model is None or len(model) != assigned.bytes:
-            model = await fetch_student(stub, digest, assigned.bytes)
+        if model is None or len(model) != file.bytes:
+            model = await fetch_student(stub, digest, file.bytes)
             try:
                 await asyncio.to_thread(self._cache.write, digest, model)
             except StorageError as error:  # a full disk keeps no one from serving what is in memory
                 log.warning("a student is not kept on disk: %s", error)
-        return await asyncio.to_thread(Student, model, self._threads)
+        return await asyncio.to_thread(Student, model, self._threads, file.precision)
 
-    def _examine(self, student: Student, assigned: nonn_pb2.AssignedStudent) -> None:
+    def _examine(self, student: Student, file: File, assigned: nonn_pb2.AssignedStudent) -> None:
         """Whether it answers rightly, and how fast. Raises StudentUnusable."""
-        images, expected = _read_self_test(assigned)
-        student.self_test(images, expected)
-        key = (assigned.sha256, self._threads)
-        if (known := self.figures.find(*key)) is not None:
-            student.image_seconds = known.milliseconds / 1000
+        images, expected = file.read_self_test(assigned.self_test_images)
+        student.self_test(images, expected, file.tolerance)
+        known = self._milliseconds(file.sha256)
+        if known is not None:
+            student.image_seconds = known / 1000
             return
         student.measure(images)
         try:
-            self.figures.keep({key: Figure(1000 * student.image_seconds)})
+            self.figures.keep({(file.sha256, self._threads): Figure(1000 * student.image_seconds)})
             self._state.keep_speed(student.speed(assigned.multiply_adds))
         except StorageError as error:
             log.warning("what was measured is not kept on disk: %s", error)
+
+    def _milliseconds(self, digest: str) -> float | None:
+        figure = self.figures.find(digest, self._threads)
+        return None if figure is None else figure.milliseconds
 
     def _note_dropped(self, kept: dict[str, dict[int, Student]]) -> None:
         for bundle_id, students in self.serving.items():
@@ -163,17 +197,12 @@ class Hosting:
                 log.info("dropped students %s of bundle %s", numbers, one_line(bundle_id[:12]))
 
 
-def _read_self_test(
-    assigned: nonn_pb2.AssignedStudent,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    try:
-        images = tensors.decode(assigned.self_test_images, nonn_pb2.UINT8, 4)
-        expected = tensors.decode(assigned.self_test_logits, nonn_pb2.FLOAT32, 2)
-    except ValueError as error:
-        raise StudentUnusable(f"its self-test is malformed: {error}") from error
-    if len(images) > MOST_TEST_IMAGES:
-        raise StudentUnusable(f"its self-test has {len(images)} images, more than {MOST_TEST_IMAGES}")
-    return images, expected
+def _digests(assigned: nonn_pb2.AssignedStudent) -> tuple[str, ...]:
+    return tuple(file.sha256 for file in files_of(assigned))
+
+
+def _file_of(assigned: nonn_pb2.AssignedStudent, student: Student) -> File:
+    return next(file for file in files_of(assigned) if file.precision == student.precision)
 
 
 def _megabytes(size: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from device_node.choice import WISHES, Wish
 from device_node.errors import SettingsError
 from protos import endpoints
 
@@ -24,7 +25,8 @@ class DeviceSettings:
     threads: of ONNX Runtime, for one student. memory_megabytes: what students may use; all that the machine
     has free when None. cache_megabytes: for students on disk. give_up_seconds: how long an aggregator may be
     out of reach; for ever when None. insecure: plain text to another machine is wanted. tls: the folder of
-    the device's certificate, whose name is then its identity.
+    the device's certificate, whose name is then its identity. precision: of students that have an int8 twin;
+    "auto": whichever is faster here.
     """
 
     aggregator: str = DEFAULT_AGGREGATOR
@@ -36,6 +38,7 @@ class DeviceSettings:
     give_up_seconds: float | None = None
     insecure: bool = False
     tls: Path | None = None
+    precision: Wish = "auto"
 
     def __post_init__(self) -> None:
         try:
@@ -48,6 +51,8 @@ class DeviceSettings:
             raise SettingsError(
                 f"the name {self.name!r} must be letters, digits, '.', '_' or '-', 63 at the most"
             )
+        if self.precision not in WISHES:
+            raise SettingsError(f"precision must be one of {', '.join(WISHES)}, not {self.precision!r}")
         if self.threads < 1:
             raise SettingsError(f"threads must be at least 1, not {self.threads}")
         if self.memory_megabytes is not None and self.memory_megabytes < 1:

@@ -73,17 +73,21 @@ def open_state(settings: DeviceSettings) -> StateFolder:
     name = settings.display_name
     if settings.state is not None:
         return StateFolder(settings.state, name)
-    devices = _state_home() / "nonn" / "devices"
     if settings.name is not None:
-        return StateFolder(devices / name, name)
+        return StateFolder(default_folder(name), name)
     for number in itertools.count(1):
         candidate = name if number == 1 else f"{name}-{number}"
         try:
-            return StateFolder(devices / candidate, candidate)
+            return StateFolder(default_folder(candidate), candidate)
         except FolderInUse:
             if number == _MOST_PER_HOST:
                 raise
     raise AssertionError("unreachable")
+
+
+def default_folder(name: str) -> Path:
+    """Of the device of this name, where none is given. Raises StorageError."""
+    return _state_home() / "nonn" / "devices" / name
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from device_node.choice import FP32_TOLERANCE, Precision
 from device_node.errors import BudgetPassed, StudentUnusable, WorkRefused
 from device_node.timing import BRIEF_RUNS, BRIEF_SECONDS, time_runs
 
-TOLERANCE: Final = 1e-3  # of the self-test: processors differ in the last bits, and in no more
 # Images computed at once. On WRN-16-1 larger runs are no faster, and one of 64 takes 23 MB more memory.
 LARGEST_RUN: Final = 16
 _INPUT, _OUTPUT = "images", "partial_logits"
@@ -23,12 +23,14 @@ def _always() -> bool:
 class Student:
     """From images, uint8 [N, height, width, channels], to partial logits, float32 [N, classes].
 
-    bytes: of its file. image_seconds: that one image takes, as measured here or earlier; 0 when not known.
+    bytes, precision: of its file. image_seconds: that one image takes, as measured here or earlier; 0 when
+    not known.
     """
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(self, model: bytes, threads: int, precision: Precision = "fp32") -> None:
         """Raises StudentUnusable when ONNX Runtime cannot load it or its graph is of another form."""
         self.bytes = len(model)
+        self.precision = precision
         self.image_seconds = 0.0
         try:
             self._session = _session(model, threads)
@@ -67,8 +69,10 @@ class Student:
         result: NDArray[np.float32] = logits
         return result
 
-    def self_test(self, images: NDArray[np.uint8], expected: NDArray[np.float32]) -> None:
-        """Raises StudentUnusable unless the partial logits are the expected ones within TOLERANCE."""
+    def self_test(
+        self, images: NDArray[np.uint8], expected: NDArray[np.float32], tolerance: float = FP32_TOLERANCE
+    ) -> None:
+        """Raises StudentUnusable unless the partial logits are the expected ones within the tolerance."""
         try:
             found = self.compute(images)
         except Exception as error:
@@ -76,8 +80,8 @@ class Student:
         if found.shape != expected.shape:
             raise StudentUnusable(f"its self-test gives {list(found.shape)}, expected {list(expected.shape)}")
         worst = float(np.abs(found - expected).max(initial=0.0))
-        if not worst <= TOLERANCE:  # written so that NaN fails
-            raise StudentUnusable(f"its self-test is off by {worst:.3g}, more than {TOLERANCE:g}")
+        if not worst <= tolerance:  # written so that NaN fails
+            raise StudentUnusable(f"its self-test is off by {worst:.3g}, more than {tolerance:g}")
 
     def measure(self, images: NDArray[np.uint8]) -> None:
         """Time the first of the images, alone, briefly. Only the disturbed runs are slow: the best counts."""

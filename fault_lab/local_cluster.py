@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import grpc
 
@@ -19,6 +19,10 @@ from fault_lab.processes import NodeProcess
 from protos import nonn_pb2, nonn_pb2_grpc
 
 Status = nonn_pb2.StatusResponse
+
+
+# What devices are held to is the offline merge of fp32 students; int8 would be near it.
+FP32: Final = ("--precision", "fp32")
 
 
 def _nonn_device(index: int) -> Sequence[str]:
@@ -185,7 +189,7 @@ class LocalCluster:
 
     def _start_device(self, index: int) -> NodeProcess:
         name = f"device-{index}"
-        arguments = ["--aggregator", self._dialled[index], "--name", name, *self._device_options]
+        arguments = ["--aggregator", self._dialled[index], "--name", name, *FP32, *self._device_options]
         return self._start(name, [*self._device_command(index), *arguments])
 
     def _start(self, name: str, command: Sequence[str]) -> NodeProcess:

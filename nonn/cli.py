@@ -1,6 +1,6 @@
 """The command line's frame: finds the sub-command, runs it, turns any failure into one line and an exit code.
 
-A sub-command is a module nonn/commands/<name>.py with `HELP: str`, `add_arguments(parser)` and
+A sub-command is a module nonn/commands/<name>.py (- as _) with `HELP: str`, `add_arguments(parser)` and
 `run(args) -> int`. Only the module that was asked for is imported (all of them for `nonn --help`), so that a
 device starts fast and needs no package of the other commands. Exit codes: docs/reference/exit-codes.md.
 """
@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "aggregator",
     "device",
+    "benchmark-device",
     "predict",
     "status",
     "reload",
@@ -68,7 +69,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def load_command(name: str) -> Command:
-    return cast(Command, importlib.import_module(f"nonn.commands.{name}"))
+    return cast(Command, importlib.import_module(f"nonn.commands.{name.replace('-', '_')}"))
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

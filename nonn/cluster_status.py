@@ -22,6 +22,7 @@ class DeviceStatus:
 
     latency_seconds: smoothed, from work sent to partial logits received. speed: in billions of multiply-adds
     a second, 0 when unknown. milliseconds: that one image takes, by student, where the device has said so.
+    int8: students of `serving` that it answers by their int8 twins.
     error: the latest, or empty.
     """
 
@@ -39,6 +40,7 @@ class DeviceStatus:
     cores: int
     speed: float
     milliseconds: Mapping[int, float]
+    int8: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +108,5 @@ def _read_device(device: nonn_pb2.DeviceStatus) -> DeviceStatus:
         cores=device.cores,
         speed=device.speed,
         milliseconds={one.student: one.milliseconds for one in device.served if one.milliseconds > 0},
+        int8=tuple(one.student for one in device.served if one.precision == nonn_pb2.INT8),
     )

@@ -22,6 +22,12 @@ class RefusalCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BAD_INPUT: _ClassVar[RefusalCode]
     FAILED: _ClassVar[RefusalCode]
 
+class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRECISION_UNSPECIFIED: _ClassVar[Precision]
+    FP32: _ClassVar[Precision]
+    INT8: _ClassVar[Precision]
+
 class Policy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     POLICY_UNSPECIFIED: _ClassVar[Policy]
@@ -47,6 +53,9 @@ BUDGET_PASSED: RefusalCode
 OVERLOADED: RefusalCode
 BAD_INPUT: RefusalCode
 FAILED: RefusalCode
+PRECISION_UNSPECIFIED: Precision
+FP32: Precision
+INT8: Precision
 POLICY_UNSPECIFIED: Policy
 ALL: Policy
 COVERED: Policy
@@ -118,7 +127,7 @@ class Measured(_message.Message):
     def __init__(self, sha256: _Optional[str] = ..., milliseconds: _Optional[float] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("bundle_id", "student", "self_test_passed", "load_seconds", "error", "speed", "assignment", "milliseconds")
+    __slots__ = ("bundle_id", "student", "self_test_passed", "load_seconds", "error", "speed", "assignment", "milliseconds", "precision")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     STUDENT_FIELD_NUMBER: _ClassVar[int]
     SELF_TEST_PASSED_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +136,7 @@ class Ready(_message.Message):
     SPEED_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
     MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     bundle_id: str
     student: int
     self_test_passed: bool
@@ -135,7 +145,8 @@ class Ready(_message.Message):
     speed: float
     assignment: int
     milliseconds: float
-    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., self_test_passed: bool = ..., load_seconds: _Optional[float] = ..., error: _Optional[str] = ..., speed: _Optional[float] = ..., assignment: _Optional[int] = ..., milliseconds: _Optional[float] = ...) -> None: ...
+    precision: Precision
+    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., self_test_passed: bool = ..., load_seconds: _Optional[float] = ..., error: _Optional[str] = ..., speed: _Optional[float] = ..., assignment: _Optional[int] = ..., milliseconds: _Optional[float] = ..., precision: _Optional[_Union[Precision, str]] = ...) -> None: ...
 
 class Partial(_message.Message):
     __slots__ = ("bundle_id", "work_id", "student", "logits", "queue_seconds", "compute_seconds")
@@ -212,7 +223,7 @@ class Assignment(_message.Message):
     def __init__(self, students: _Optional[_Iterable[_Union[AssignedStudent, _Mapping]]] = ..., number: _Optional[int] = ...) -> None: ...
 
 class AssignedStudent(_message.Message):
-    __slots__ = ("bundle_id", "student", "part", "sha256", "bytes", "multiply_adds", "self_test_images", "self_test_logits")
+    __slots__ = ("bundle_id", "student", "part", "sha256", "bytes", "multiply_adds", "self_test_images", "self_test_logits", "int8")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     STUDENT_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +232,7 @@ class AssignedStudent(_message.Message):
     MULTIPLY_ADDS_FIELD_NUMBER: _ClassVar[int]
     SELF_TEST_IMAGES_FIELD_NUMBER: _ClassVar[int]
     SELF_TEST_LOGITS_FIELD_NUMBER: _ClassVar[int]
+    INT8_FIELD_NUMBER: _ClassVar[int]
     bundle_id: str
     student: int
     part: int
@@ -229,7 +241,20 @@ class AssignedStudent(_message.Message):
     multiply_adds: int
     self_test_images: Tensor
     self_test_logits: Tensor
-    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., part: _Optional[int] = ..., sha256: _Optional[str] = ..., bytes: _Optional[int] = ..., multiply_adds: _Optional[int] = ..., self_test_images: _Optional[_Union[Tensor, _Mapping]] = ..., self_test_logits: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    int8: AssignedTwin
+    def __init__(self, bundle_id: _Optional[str] = ..., student: _Optional[int] = ..., part: _Optional[int] = ..., sha256: _Optional[str] = ..., bytes: _Optional[int] = ..., multiply_adds: _Optional[int] = ..., self_test_images: _Optional[_Union[Tensor, _Mapping]] = ..., self_test_logits: _Optional[_Union[Tensor, _Mapping]] = ..., int8: _Optional[_Union[AssignedTwin, _Mapping]] = ...) -> None: ...
+
+class AssignedTwin(_message.Message):
+    __slots__ = ("sha256", "bytes", "self_test_logits", "tolerance")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    SELF_TEST_LOGITS_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    bytes: int
+    self_test_logits: Tensor
+    tolerance: float
+    def __init__(self, sha256: _Optional[str] = ..., bytes: _Optional[int] = ..., self_test_logits: _Optional[_Union[Tensor, _Mapping]] = ..., tolerance: _Optional[float] = ...) -> None: ...
 
 class Work(_message.Message):
     __slots__ = ("bundle_id", "work_id", "budget_seconds", "images")
@@ -376,12 +401,14 @@ class DeviceStatus(_message.Message):
     def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., architecture: _Optional[str] = ..., state: _Optional[_Union[DeviceState, str]] = ..., assigned: _Optional[_Iterable[int]] = ..., serving: _Optional[_Iterable[int]] = ..., last_seen_seconds: _Optional[float] = ..., latency_seconds: _Optional[float] = ..., completed: _Optional[int] = ..., error: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ..., served: _Optional[_Iterable[_Union[ServedStudent, _Mapping]]] = ...) -> None: ...
 
 class ServedStudent(_message.Message):
-    __slots__ = ("student", "milliseconds")
+    __slots__ = ("student", "milliseconds", "precision")
     STUDENT_FIELD_NUMBER: _ClassVar[int]
     MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     student: int
     milliseconds: float
-    def __init__(self, student: _Optional[int] = ..., milliseconds: _Optional[float] = ...) -> None: ...
+    precision: Precision
+    def __init__(self, student: _Optional[int] = ..., milliseconds: _Optional[float] = ..., precision: _Optional[_Union[Precision, str]] = ...) -> None: ...
 
 class ReloadRequest(_message.Message):
     __slots__ = ("manifest", "piece")

@@ -8,6 +8,7 @@ from typing import Final
 
 from fault_lab.containers import services
 from fault_lab.containers.document import Value, block, comment, literal
+from fault_lab.local_cluster import FP32
 
 CONTROL: Final = "/control"  # of the control files, inside
 LINKS_FILE: Final = "links.json"
@@ -72,7 +73,7 @@ class LabCluster:
         }
 
     def _device(self, name: str, dial: str) -> Value:
-        entries = services.device(dial, "--name", name, *self.device_options)
+        entries = services.device(dial, "--name", name, *FP32, *self.device_options)
         state: Value = {"type": "volume", "source": _volume(name), "target": "/state"}
         entries |= {"tmpfs": ["/tmp"], "volumes": [state]}
         if self.mischievous:

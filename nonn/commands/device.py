@@ -21,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=1, metavar="N", help="computing one student; default: %(default)s"
     )
     parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "int8"),
+        default="auto",
+        help="of students that have an int8 twin; default: %(default)s, whichever is faster here",
+    )
+    parser.add_argument(
         "--memory",
         type=int,
         metavar="MB",
@@ -49,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         name=args.name,
         state=args.state,
         threads=args.threads,
+        precision=args.precision,
         memory_megabytes=args.memory,
         cache_megabytes=args.cache,
         give_up_seconds=args.give_up,

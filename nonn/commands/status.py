@@ -91,7 +91,16 @@ def _devices(status: "ClusterStatus") -> "Table":
     from rich.table import Table
 
     table = Table(
-        "device", "state", "students", "an image", "latency", "seen", "works", "machine", box=SIMPLE_HEAD
+        "device",
+        "state",
+        "students",
+        "precision",
+        "an image",
+        "latency",
+        "seen",
+        "works",
+        "machine",
+        box=SIMPLE_HEAD,
     )
     table.columns[0].overflow = "fold"
     for device in status.devices:
@@ -102,6 +111,7 @@ def _devices(status: "ClusterStatus") -> "Table":
             escape(device.name),
             f"[{colour}]{device.state}[/]",
             " ".join(students),
+            _precision(device),
             _image_time(device),
             f"{device.latency_seconds * 1000:.1f} ms" if device.completed else "",
             f"{device.last_seen_seconds:.1f} s ago",
@@ -109,6 +119,12 @@ def _devices(status: "ClusterStatus") -> "Table":
             f"{escape(device.architecture)} x{device.cores}",
         )
     return table
+
+
+def _precision(device: "DeviceStatus") -> str:
+    if not device.int8:
+        return "fp32" if device.serving else ""
+    return "int8" if set(device.int8) == set(device.serving) else f"int8: {' '.join(map(str, device.int8))}"
 
 
 def _image_time(device: "DeviceStatus") -> str:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from device_node.choice import FP32_TOLERANCE
 from device_node.errors import BudgetPassed, StudentUnusable, WorkRefused
-from device_node.students import LARGEST_RUN, TOLERANCE, Student
+from device_node.students import LARGEST_RUN, Student
 from tests.device_node.graphs import make_student, some_images
 
 
@@ -20,9 +21,9 @@ def test_the_self_test_passes_within_its_tolerance() -> None:
     made, images = make_student(0), some_images(4)
     student = Student(made.model, threads=2)
     exact = student.compute(images)
-    student.self_test(images, exact + np.float32(0.9 * TOLERANCE))
+    student.self_test(images, exact + np.float32(0.9 * FP32_TOLERANCE))
     with pytest.raises(StudentUnusable, match="off by"):
-        student.self_test(images, exact + np.float32(2 * TOLERANCE))
+        student.self_test(images, exact + np.float32(2 * FP32_TOLERANCE))
 
 
 @pytest.mark.parametrize("wrong", [np.full((4, 7), np.nan, np.float32), np.full((4, 7), np.inf, np.float32)])

@@ -174,7 +174,7 @@ def test_compose_understands_the_cluster_of_a_scenario(
     assert services.keys() == {"aggregator", "device-0", "device-1"} | ({"links"} if linked else set())
     device = services["device-1"]
     dial = "links:7562" if linked else "aggregator:7560"
-    arguments = ["--aggregator", dial, "--insecure", "--name", "device-1"]
+    arguments = ["--aggregator", dial, "--insecure", "--name", "device-1", "--precision", "fp32"]
     assert device["command"] == (arguments if mischievous else ["device", *arguments])
     wrapper = ["python3", "-m", "fault_lab.mischief", "/control/device-1.json"]
     assert device["entrypoint"] == (wrapper if mischievous else None)
