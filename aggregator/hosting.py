@@ -48,6 +48,7 @@ class Hosting:
         self._changed = changed
         self._taken = taken
         self._departed: dict[int, Departure] = {}
+        self._uneven = len({student.cost for student in model.students}) > 1
         self._first_join: float | None = None
         self._last_join = 0.0
 
@@ -144,13 +145,16 @@ class Hosting:
         living = self._living()
         speeds = [here.device.speed for here in living if here.device.speed]
         speed = median(speeds) if speeds else 1.0
-        placement = place(self.model.students, [self._as_host(now, here, speed) for here in living], due)
+        hosts = [self._as_host(now, here, speed) for here in living]
+        if self._uneven and self._settling(now):  # who comes next may suit a student better
+            hosts = [host for host in hosts if host.students or host.former or host.cached]
+        placement = place(self.model.students, hosts, due)
         for here in living:
             self._assign(here, placement)
 
     def _assign(self, here: Place, placement: Mapping[str, frozenset[int]]) -> None:
         """A device gives students up once nothing is in flight to it; others it gets at once, if they fit."""
-        students = placement[here.device.facts.device_id]
+        students = placement.get(here.device.facts.device_id, here.assigned)
         here.shedding = bool(here.assigned - students and here.device.in_flight)
         if here.shedding:
             students |= here.assigned
@@ -222,6 +226,12 @@ class Hosting:
         departure, heal, settle = self._departed.get(student), self.settings.heal, self.settings.settle
         if departure is not None:
             return None if heal is None else departure.time + heal
-        if self._first_join is None:
-            return None
-        return min(self._last_join + settle, self._first_join + LONGEST_SETTLING * settle)
+        return None if self._first_join is None else self._settled()
+
+    def _settling(self, now: float) -> bool:
+        """More devices may be about to join, after the very first ones."""
+        return self._first_join is not None and now < self._settled()
+
+    def _settled(self) -> float:
+        first = -math.inf if self._first_join is None else self._first_join
+        return min(self._last_join + self.settings.settle, first + LONGEST_SETTLING * self.settings.settle)

@@ -27,7 +27,7 @@ MOST_RUNS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """threads, batches: what is measured; batches with the first number of threads only. seconds: for each."""
+    """threads, batches: to be measured; batches with the first number of threads only. seconds: each."""
 
     precision: Precision
     tolerance: float

@@ -26,6 +26,7 @@ COMMANDS = (
     "aggregator",
     "device",
     "benchmark-device",
+    "plan",
     "predict",
     "status",
     "reload",

@@ -26,7 +26,8 @@ def check_plan(experiment: Experiment, teacher: Teacher, probe: Tensor) -> None:
     elif section.parts is not None:
         equal_sizes(teacher.filters, section.parts)
     try:
-        parse_architecture(experiment.students.architecture, probe.shape[1])
+        for part in range(experiment.partition.part_count):
+            parse_architecture(experiment.students.architecture_of(part), probe.shape[1])
     except ExperimentError as error:
         raise ExperimentError(f"students.architecture: {error}") from None
     if experiment.teacher.train is not None:

@@ -65,7 +65,10 @@ def build_ensemble(
         torch.manual_seed(seed)
         students = [
             Student(
-                section.architecture, channels, teacher.weight[:, list(partition.parts[part])], nonnegative
+                section.architecture_of(part),
+                channels,
+                teacher.weight[:, list(partition.parts[part])],
+                nonnegative,
             )
             for part in parts
         ]

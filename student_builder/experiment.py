@@ -94,13 +94,17 @@ class PartitionSection(Section):
 
 class StudentsSection(Schedule):
     count: Annotated[int, Field(gt=0, le=MAX_STUDENTS)]
-    architecture: str = "wrn-16-1"
+    architecture: str | tuple[str, ...] = "wrn-16-1"
+    """Of all students, or of those of each part."""
     temperature: Annotated[float, Field(gt=0)] = 4.0
     distillation: Annotated[float, Field(ge=0)] = 0.9
     cross_entropy: Annotated[float, Field(ge=0)] = 0.1
     feature_transfer: Annotated[float, Field(ge=0)] = 20.0
     keep_parts: Share = 0.5
     """With which probability the teacher stands in for each other part while a student trains."""
+
+    def architecture_of(self, part: int) -> str:
+        return self.architecture if isinstance(self.architecture, str) else self.architecture[part]
 
 
 class MergeSection(Section):
@@ -126,6 +130,12 @@ class Experiment(Section):
             raise ValueError(
                 f"{self.students.count} students cannot cover {self.partition.part_count} parts: "
                 "raise students.count or lower partition.parts"
+            )
+        named = self.students.architecture
+        if not isinstance(named, str) and len(named) != self.partition.part_count:
+            raise ValueError(
+                f"students.architecture: {len(named)} for {self.partition.part_count} parts: "
+                "name one for all, or one for each part"
             )
         return self
 
