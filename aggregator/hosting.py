@@ -48,7 +48,7 @@ class Hosting:
         self._changed = changed
         self._taken = taken
         self._departed: dict[int, Departure] = {}
-        self._uneven = len({student.cost for student in model.students}) > 1
+        self._waiting = len({student.cost for student in model.students}) > 1
         self._first_join: float | None = None
         self._last_join = 0.0
 
@@ -138,16 +138,19 @@ class Hosting:
         self._adopt(now, self._due(now))
 
     def has_due(self, now: float) -> bool:
-        """Whether some orphan has waited long enough. Sets the alarm for the others."""
-        return bool(self._due(now))
+        """Whether some orphan, or device, has waited long enough. Sets the alarm for the others."""
+        released = self._waiting and not self._holds_back(now)
+        return bool(self._due(now)) or released
 
     def _adopt(self, now: float, due: list[int]) -> None:
         living = self._living()
         speeds = [here.device.speed for here in living if here.device.speed]
         speed = median(speeds) if speeds else 1.0
         hosts = [self._as_host(now, here, speed) for here in living]
-        if self._uneven and self._settling(now):  # who comes next may suit a student better
+        if self._holds_back(now):
             hosts = [host for host in hosts if host.students or host.former or host.cached]
+        else:
+            self._waiting = self._waiting and self._first_join is None
         placement = place(self.model.students, hosts, due)
         for here in living:
             self._assign(here, placement)
@@ -223,14 +226,17 @@ class Hosting:
 
     def _waits_until(self, student: int) -> float | None:
         """When an orphan stops waiting for a device without students; None: never."""
-        departure, heal, settle = self._departed.get(student), self.settings.heal, self.settings.settle
+        departure, heal = self._departed.get(student), self.settings.heal
         if departure is not None:
             return None if heal is None else departure.time + heal
         return None if self._first_join is None else self._settled()
 
-    def _settling(self, now: float) -> bool:
-        """More devices may be about to join, after the very first ones."""
-        return self._first_join is not None and now < self._settled()
+    def _holds_back(self, now: float) -> bool:
+        """Of uneven students none goes to the first who comes, until all are there that were to join."""
+        if not self._waiting or self._first_join is None or now >= self._settled():
+            return False
+        self._alarm.at(self._settled())
+        return True
 
     def _settled(self) -> float:
         first = -math.inf if self._first_join is None else self._first_join

@@ -37,7 +37,14 @@ def make_model(number: int, shape: Shape, fill: Fill) -> Model:
     count = shape.students
     bundle_id = f"{number:064x}"[::-1]
     students = tuple(
-        Student(index, index % shape.parts, f"{number:032x}{index:032x}", STUDENT_BYTES, MULTIPLY_ADDS)
+        Student(
+            index,
+            part := index % shape.parts,
+            f"{number:032x}{index:032x}",
+            STUDENT_BYTES,
+            # Four parts are of uneven students.
+            MULTIPLY_ADDS * (1 + part) // 2 if shape.parts == 4 else MULTIPLY_ADDS,
+        )
         for index in range(count)
     )
     means = random.integers(-4, 5, (count, CLASSES))

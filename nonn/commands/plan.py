@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Propose how to split a teacher for uneven devices, so that none of them takes longer than a budget "
         "for one image: how many parts, how many filters for each, how wide each student, and which device "
-        "it is for. Says why, step by step, and ends with the lines to put into an experiment file. Ends with "
+        "it is for. Says why, step by step, and ends with the lines for an experiment file. Ends with "
         "code 1 when there is no plan, and says what would help."
     )
     parser.epilog = (
