@@ -50,7 +50,7 @@ def place(
     """
     plan = _Plan(students, hosts)
     plan.trim()
-    for host in hosts:
+    for host in sorted(hosts, key=plan.choosiness):
         if not plan.held[host.device_id]:
             plan.fill(host)
     plan.adopt(student for student in due if not plan.holders[student])
@@ -64,6 +64,10 @@ class _Plan:
         self.held = {host.device_id: set(host.students) for host in hosts}
         self.holders = Counter(student for host in hosts for student in host.students)
         self.taken: dict[int, str] = {}  # students that a device takes over from the one that has them
+
+    def choosiness(self, host: Host) -> tuple[int, float]:
+        """Who can take few students is asked before them, and then the fastest."""
+        return sum(self._fits(host, student.index) for student in self.students), -host.speed
 
     def fill(self, host: Host) -> None:
         """Give a device without students what it had, or one student."""

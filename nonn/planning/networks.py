@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 # Of student_builder's wide residual networks: channels of the three stages, and of the stem at the most.
@@ -51,6 +52,7 @@ class Cost:
         return Cost(self.multiply_adds + other.multiply_adds, self.parameters + other.parameters)
 
 
+@lru_cache(4096)
 def student_cost(network: Network, image: Image, filters: int, classes: int) -> Cost:
     """Of a student for a part of so many filters: body, bridge and the part's columns of the classifier."""
     height, width = image.height, image.width
