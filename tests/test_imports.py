@@ -50,7 +50,13 @@ HEAVY = [
 ]
 
 # Names of the command line that must start without the building side's packages.
-LIGHT_MODULES = ["nonn.cli", "nonn.client", "nonn.commands.aggregator", "nonn.commands.device"]
+LIGHT_MODULES = [
+    "nonn.cli",
+    "nonn.client",
+    "nonn.commands.aggregator",
+    "nonn.commands.benchmark_device",
+    "nonn.commands.device",
+]
 
 
 def sources(package: str) -> list[Path]:
@@ -143,6 +149,14 @@ def test_help_needs_no_heavy_package() -> None:
     result = run_without([*HEAVY, "onnxruntime"], "from nonn.cli import main; sys.exit(main(['--help']))")
     assert result.returncode == 0, result.stderr
     assert "aggregator" in result.stdout
+
+
+def test_a_board_is_measured_without_any_of_them() -> None:
+    command = ["benchmark-device", "samples/digits", "--students", "0", "--seconds", "0.01", "--no-save"]
+    result = run_without(HEAVY, f"from nonn.cli import main; sys.exit(main({command}))")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "1 of 1: student 0 in fp32\n"
+    assert "0 fp32" in result.stdout
 
 
 def test_a_missing_package_is_named_with_its_extra() -> None:

@@ -32,6 +32,7 @@ HELLOS = st.builds(
     cores=st.integers(0, 2**32 - 1),
     speed=st.floats(),
     cached_digests=st.lists(TEXTS, max_size=4),
+    measured=st.lists(st.builds(nonn_pb2.Measured, sha256=TEXTS, milliseconds=st.floats()), max_size=4),
 )
 READIES = st.builds(
     nonn_pb2.Ready,
@@ -40,6 +41,8 @@ READIES = st.builds(
     self_test_passed=st.booleans(),
     error=TEXTS,
     speed=st.floats(),
+    milliseconds=st.floats(),
+    precision=st.integers(0, 9),
 )
 PARTIALS = st.builds(
     nonn_pb2.Partial, bundle_id=TEXTS, work_id=LARGE, student=st.integers(0, 2**32 - 1), logits=TENSORS
@@ -99,6 +102,7 @@ def test_any_first_message_is_a_hello_or_a_hello_error(data: bytes) -> None:
         assert 0 < len(facts.device_id) <= wire.LONGEST_NAME
         assert math.isfinite(facts.speed)
         assert facts.speed >= 0
+        assert all(0 < seconds < math.inf for seconds in facts.measured.values())
     assert is_one_line(said)
 
 
@@ -113,6 +117,7 @@ def test_any_later_message_is_an_event(data: bytes) -> None:
         case events.Ready():
             assert is_one_line(event.error)
             assert math.isfinite(event.speed)
+            assert 0 <= event.seconds < math.inf
         case events.Refusal():
             assert is_one_line(event.reason)
         case events.Partial():
