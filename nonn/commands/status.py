@@ -111,7 +111,6 @@ def _devices(status: "ClusterStatus") -> "Table":
             escape(device.name),
             f"[{colour}]{device.state}[/]",
             " ".join(students),
-            _precision(device),
             _image_time(device),
             f"{device.latency_seconds * 1000:.1f} ms" if device.completed else "",
             f"{device.last_seen_seconds:.1f} s ago",
@@ -121,16 +120,13 @@ def _devices(status: "ClusterStatus") -> "Table":
     return table
 
 
-def _precision(device: "DeviceStatus") -> str:
-    if not device.int8:
-        return "fp32" if device.serving else ""
-    return "int8" if set(device.int8) == set(device.serving) else f"int8: {' '.join(map(str, device.int8))}"
-
-
 def _image_time(device: "DeviceStatus") -> str:
-    """That one image takes for all that the device serves, as it has measured."""
+    """What one image takes for all that the device serves, as it has measured, and in which precision."""
     known = [device.milliseconds[student] for student in device.serving if student in device.milliseconds]
-    return f"{sum(known):.3g} ms" if known and len(known) == len(device.serving) else ""
+    if not known or len(known) < len(device.serving):
+        return ""
+    precision = "fp32" if not device.int8 else "int8" if len(device.int8) == len(known) else "mixed"
+    return f"{sum(known):.3g} ms {precision}"
 
 
 def _duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from bundle import Bundle
 from bundle.errors import NonnError, StorageError
 from nonn.cli import main
+from nonn.planning.networks import Image, Network, student_cost
 from partitioner import PartitionError
 from student_builder import build, load_experiment, run_step
 from student_builder.errors import DataError, ExperimentError, TeacherError
@@ -68,6 +69,21 @@ def test_the_bundle_is_what_the_experiment_says(built: Built) -> None:
     assert len(manifest.experiment["data"]["mean"]) == 1
     assert set(manifest.experiment["versions"]) >= {"nonn", "torch", "python"}
     assert str(built.work) not in json.dumps(dict(manifest.experiment))
+
+
+def test_parts_of_given_sizes_have_students_of_given_architectures(tmp_path: Path) -> None:
+    experiment = write_experiment(
+        tmp_path,
+        partition={"parts": None, "sizes": [4, 12]},
+        students={"architecture": ["wrn-10-0.125", "wrn-10-0.25"]},
+    )
+    build(load_experiment(experiment), tmp_path / "work", progress=Recorder())
+    bundle = Bundle.load(tmp_path / "work" / "bundle")
+    assert bundle.manifest.part_sizes == (4, 12)
+    image = Image(8, 8, 1)
+    for student in bundle.manifest.students:
+        width, filters = ((0.125, 4), (0.25, 12))[student.part]
+        assert student.multiply_adds == student_cost(Network(10, width), image, filters, 10).multiply_adds
 
 
 def test_the_self_test_holds_and_shows_nobodys_images(built: Built) -> None:

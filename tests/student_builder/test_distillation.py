@@ -15,7 +15,7 @@ from student_builder.distillation import (
     student_loss,
 )
 from student_builder.experiment import StudentsSection
-from student_builder.networks import WideResNet
+from student_builder.networks import WideResNet, parse_architecture
 from student_builder.precision import autocast
 from student_builder.teacher import Teacher
 
@@ -67,6 +67,16 @@ def test_student_i_imitates_part_i_mod_m(teacher: Teacher) -> None:
     assert not torch.equal(*replicas)
     again = ensemble(teacher).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in students.state_dict().items())
+
+
+def test_students_of_each_part_may_have_an_architecture_of_their_own(teacher: Teacher) -> None:
+    names = ("wrn-10-0.125", "wrn-10-0.25", "wrn-16-0.5")
+    uneven = StudentsSection(count=COUNT, architecture=names)
+    students = build_ensemble(uneven, teacher, PARTITION, 1, True, seed=0)
+    for index, part in enumerate(students.student_parts):
+        expected = parse_architecture(names[part], 1)
+        assert students.student(index).body.channels_out == expected.channels_out
+        assert len(students.student(index).body) == len(expected)
 
 
 def test_the_undivided_network_and_the_merged_students_agree(teacher: Teacher, batch: Batch) -> None:

@@ -47,6 +47,10 @@ def test_the_shipped_experiments(path: Path) -> None:
         ({"students": {"keep_parts": 1.5}}, "students.keep_parts: "),
         ({"students": {"small_epochs": 2}}, "small_epochs needs small_size"),
         ({"students": {"count": 1}}, "1 students cannot cover 2 parts: raise students.count"),
+        (
+            {"students": {"architecture": ["wrn-10-0.25"]}},
+            "students.architecture: 1 for 2 parts: name one for all",
+        ),
         ({"partition": {"sizes": [8, 8]}}, "partition: give either parts = NUMBER or sizes"),
         ({"partition": {"parts": None}}, "partition: give either parts = NUMBER or sizes"),
         ({"partition": {"method": "louvain", "sizes": [8, 8], "parts": None}}, "partition: louvain's sizes"),
