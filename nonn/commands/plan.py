@@ -107,7 +107,7 @@ def _image(text: str) -> "Image":
 
     try:
         height, width, channels = (positive_int(word) for word in text.split("x"))
-    except ValueError:
+    except (ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(f"{text!r} is no HxWxC such as 32x32x3") from None
     return Image(height, width, channels)
 
