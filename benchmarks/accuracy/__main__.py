@@ -1,8 +1,8 @@
 """Train and judge what is missing, then write the table. Whatever is done is not done again.
 
-Each row and seed is a build of its own below --work, resumable to the step; their filter graph, the teacher's
-views and the trunk are shared. A row's test accuracies are taken once, when it is trained; ideas are judged on
-validation images alone.
+Each row and seed is a build of its own below --work, resumable to the step; they share the filter graph, the
+teacher's views and the trunk. A row's test accuracies are taken once, when it is trained; ideas are judged
+on validation images alone.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main() -> int:
     chosen = [cell for kind in _kinds(arguments.ideas) for cell in load_cells(kind).values()]
     if arguments.only:
         chosen = [cell for cell in chosen if cell.name in arguments.only]
-    # The first seed of every row before the second of any: a table that is stopped has as many rows as can be.
+    # The first seed of every row before the second of any: a run that is stopped leaves the most rows.
     works = sorted(
         (position, number, cell, seed)
         for number, cell in enumerate(chosen)

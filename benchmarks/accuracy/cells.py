@@ -16,7 +16,7 @@ Kind = Literal["cells", "ideas"]
 
 @dataclass(frozen=True)
 class Cell:
-    """own_fill: how the method itself fills in for lost parts. against: of an idea, what it is compared to."""
+    """own_fill: how the method itself fills in for lost parts. against: what an idea is compared to."""
 
     kind: Kind
     name: str

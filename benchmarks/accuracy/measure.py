@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle import FILLS, Bundle, Merger, accuracy_by_lost, subset_accuracy
+from bundle import Bundle, Merger, accuracy_by_lost, subset_accuracy
+from bundle.merge import FILLS
 from student_builder.data import Dataset, split_validation
 from student_builder.onnx_export import run_students
 
