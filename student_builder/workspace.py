@@ -127,12 +127,14 @@ class Workspace:
     def teacher_fingerprint(self) -> str:
         section = self.experiment.teacher
         data = self.experiment.data.model_dump(exclude={"source"})
-        place = section.module.rpartition(":")[0]
+        place, _, name = section.module.rpartition(":")
         files = [_file_digest(self.experiment.resolve(place))] if place.endswith(".py") else []
+        network = name if files else section.module  # where a file lies is of no account
         if section.weights is not None:
             files.append(_file_digest(self.experiment.resolve(section.weights)))
         seed = self.experiment.seed if section.train else None
-        return _fingerprint(self.dataset.digest, data, section.model_dump(exclude={"weights"}), files, seed)
+        facts = {**section.model_dump(exclude={"weights", "module"}), "network": network}
+        return _fingerprint(self.dataset.digest, data, facts, files, seed)
 
     @cached_property
     def graph_fingerprint(self) -> str:

@@ -6,24 +6,29 @@ on validation images alone.
 """
 
 import argparse
-import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.cells import Cell, Kind, load_cells
+from benchmarks.accuracy.cells import Cell, load_cells
 from benchmarks.accuracy.measure import costs, held_back, judge
+from benchmarks.accuracy.table import claim, idea_row, markdown, plot, row
 from benchmarks.common import ROOT, Run
 from student_builder.data import load_data
 from student_builder.files import read_json, write_json
 from student_builder.pipeline import build
 from student_builder.progress import RichProgress
+from student_builder.steps import obtain_teacher, teacher_accuracy
+from student_builder.training import Pixels
+from student_builder.workspace import Workspace
 
 
 def main() -> int:
     arguments = _arguments()
-    chosen = [cell for kind in _kinds(arguments.ideas) for cell in load_cells(kind).values()]
+    cells, ideas = load_cells("cells"), load_cells("ideas")
+    chosen = [*cells.values(), *(ideas.values() if arguments.ideas else ())]
     if arguments.only:
         chosen = [cell for cell in chosen if cell.name in arguments.only]
     # The first seed of every row before the second of any: a run that is stopped leaves the most rows.
@@ -33,17 +38,78 @@ def main() -> int:
         for position, seed in enumerate(cell.seeds)
     )
     for _, _, cell, seed in works:
-        result = run(cell, seed, arguments.work)
-        print(_line(cell, seed, result), flush=True)
+        print(_line(cell, seed, run(cell, seed, arguments.work)), flush=True)
+    figures = summary(cells, ideas, arguments.work)
+    path = Run().save("accuracy", figures)
+    plot(figures, ROOT / "docs" / "images" / "accuracy.svg")
+    print(*markdown(figures), f"-> {path}", sep="\n")
     return 0
+
+
+def summary(cells: Mapping[str, Cell], ideas: Mapping[str, Cell], work: Path) -> dict[str, Any]:
+    """The table of all that has been trained so far, and how much that is of all."""
+    found = {name: _results(cell, work) for name, cell in cells.items()}
+    tried = {name: _results(cell, work) for name, cell in ideas.items()}
+    rows = {name: row(cells[name], results) for name, results in found.items() if results}
+    wanted = sum(len(cell.seeds) for cell in (*cells.values(), *ideas.values()))
+    done = [result for results in (*found.values(), *tried.values()) for result in results.values()]
+    return {
+        "state": {"trained": len(done), "of": wanted},
+        "wall_seconds": sum(result["seconds"] for result in done),
+        "teacher": _teacher(next(iter(cells.values())), work),
+        "rows": rows,
+        "claim": claim(rows),
+        "ideas": {
+            name: idea_row(ideas[name], results[0], _against(ideas[name], found, tried))
+            for name, results in tried.items()
+            if results and _against(ideas[name], found, tried)
+        },
+    }
+
+
+def _results(cell: Cell, work: Path) -> dict[int, dict[str, Any]]:
+    """By seed, of what the present cells.toml says."""
+    found = {seed: read_json(_folder(cell, seed, work) / "result.json") for seed in cell.seeds}
+    return {
+        seed: result
+        for seed, result in found.items()
+        if result is not None and result["experiment"] == {"seed": seed, **cell.tables}
+    }
+
+
+def _against(
+    idea: Cell, found: Mapping[str, dict[int, dict[str, Any]]], tried: Mapping[str, dict[int, dict[str, Any]]]
+) -> dict[str, Any] | None:
+    return {**tried, **found}[idea.against or "whole"].get(0)
+
+
+def _folder(cell: Cell, seed: int, work: Path) -> Path:
+    return work / cell.kind / f"{cell.name}-{seed}"
+
+
+def _teacher(cell: Cell, work: Path) -> dict[str, float]:
+    """Its accuracies, measured here."""
+    path = work / "teacher.json"
+    found = read_json(path)
+    if found is None:
+        workspace = Workspace(cell.experiment(0), work / "teacher", work / "shared")
+        teacher = obtain_teacher(workspace, RichProgress())
+        data = workspace.dataset
+        test = Pixels(data.test_images, data.test_labels, *workspace.normalisation)
+        found = {
+            "validation": teacher_accuracy(teacher, workspace.validation),
+            "test": teacher_accuracy(teacher, test),
+        }
+        write_json(path, found)
+    return found
 
 
 def run(cell: Cell, seed: int, work: Path) -> dict[str, Any]:
     """The figures of one row and seed, trained now or earlier."""
-    folder = work / cell.kind / f"{cell.name}-{seed}"
+    folder = _folder(cell, seed, work)
     path = folder / "result.json"
     experiment = cell.experiment(seed)
-    wanted = json.loads(experiment.model_dump_json(exclude={"name"}))
+    wanted = {"seed": seed, **cell.tables}
     found = read_json(path)
     if found is not None and found.get("experiment") == wanted:
         return found
@@ -84,10 +150,6 @@ def _line(cell: Cell, seed: int, result: dict[str, Any]) -> str:
             f"{fill} " + " ".join(f"{100 * by_lost[str(lost)]['mean']:.1f}" for lost in (0, 2, 4, 6, 7))
         )
     return f"{cell.name} {seed} {split}: " + "; ".join(shown)
-
-
-def _kinds(ideas: bool) -> tuple[Kind, ...]:
-    return ("cells", "ideas") if ideas else ("cells",)
 
 
 def _arguments() -> argparse.Namespace:

@@ -25,15 +25,22 @@ class Cell:
     seeds: tuple[int, ...]
     changes: Mapping[str, Mapping[str, Any]]
     against: str | None = None
+    kept: bool = False
+
+    @property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """[base] as this cell changes it; a table that is changed to `none = true` is left out."""
+        base = _document()["base"]
+        merged = {
+            name: {**base.get(name, {}), **self.changes.get(name, {})} for name in {*base, *self.changes}
+        }
+        return {name: table for name, table in merged.items() if not table.get("none")}
 
     def experiment(self, seed: int) -> Experiment:
         """Raises pydantic's ValidationError for what no experiment may be."""
-        tables: dict[str, Any] = {"name": self.name, "seed": seed, "base": FILE.parent}
-        base = _document()["base"]
-        for section in {*base, *self.changes}:
-            merged = {**base.get(section, {}), **self.changes.get(section, {})}
-            tables[section] = {key: value for key, value in merged.items() if value != ""}
-        return Experiment.model_validate({key: value for key, value in tables.items() if value})
+        return Experiment.model_validate(
+            {"name": self.name, "seed": seed, "base": FILE.parent, **self.tables}
+        )
 
 
 def load_cells(kind: Kind) -> dict[str, Cell]:
@@ -50,6 +57,7 @@ def _cell(kind: Kind, name: str, table: dict[str, Any]) -> Cell:
         seeds=tuple(table.get("seeds", [0])),
         changes=changes,
         against=table.get("against"),
+        kept=table.get("kept", False),
     )
 
 
