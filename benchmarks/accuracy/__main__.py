@@ -8,7 +8,7 @@ on validation images alone.
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,18 @@ def summary(cells: Mapping[str, Cell], ideas: Mapping[str, Cell], work: Path) ->
         "teacher": _teacher(next(iter(cells.values())), work),
         "rows": rows,
         "claim": claim(rows),
-        "ideas": {
-            name: idea_row(ideas[name], results[0], _against(ideas[name], found, tried))
-            for name, results in tried.items()
-            if results and _against(ideas[name], found, tried)
-        },
+        "ideas": dict(_ideas(ideas, found | tried)),
     }
+
+
+def _ideas(
+    ideas: Mapping[str, Cell], found: Mapping[str, dict[int, dict[str, Any]]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those that have been tried, and what they are compared to as well."""
+    for name, idea in ideas.items():
+        result, against = found[name].get(0), found[idea.against or "whole"].get(0)
+        if result is not None and against is not None:
+            yield name, idea_row(idea, result, against)
 
 
 def _results(cell: Cell, work: Path) -> dict[int, dict[str, Any]]:
@@ -75,12 +81,6 @@ def _results(cell: Cell, work: Path) -> dict[int, dict[str, Any]]:
         for seed, result in found.items()
         if result is not None and result["experiment"] == {"seed": seed, **cell.tables}
     }
-
-
-def _against(
-    idea: Cell, found: Mapping[str, dict[int, dict[str, Any]]], tried: Mapping[str, dict[int, dict[str, Any]]]
-) -> dict[str, Any] | None:
-    return {**tried, **found}[idea.against or "whole"].get(0)
 
 
 def _folder(cell: Cell, seed: int, work: Path) -> Path:

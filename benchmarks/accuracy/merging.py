@@ -1,4 +1,4 @@
-"""`python -m benchmarks.accuracy.merging BUNDLE`: other ways of merging a bundle's students, without training any.
+"""`python -m benchmarks.accuracy.merging ROW`: other ways of merging a row's students, without training any.
 
 Judged on validation images with half of the students lost, mean over all subsets; what is fitted is fitted on
 training images. The ways: see `WAYS`.
@@ -78,7 +78,7 @@ def by_confidence(bundle: Bundle, judged: Sample) -> Merge:
             shares /= shares.sum(1, keepdims=True)
             entropy = -(shares * np.log(shares + 1e-9)).sum(1, keepdims=True)
             total += shares / (entropy + 0.1)
-        return total
+        return np.asarray(total)
 
     return merge
 
@@ -103,7 +103,7 @@ def by_logistic(fitted: Sample, judged: Sample, bias: Array, parts: tuple[int, .
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
-        optimizer.step(loss)
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
         return np.asarray(judged.of(members) @ weights.detach().numpy() + bias)
 
     return merge

@@ -52,7 +52,7 @@ def _over_seeds(judged: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 
 def idea_row(idea: Cell, result: Result, against: Result) -> dict[str, Any]:
-    """One idea on validation images, one seed: all answering, and half lost, beside what it is compared to."""
+    """One idea on validation images, one seed: all answering, half lost, and what it is compared to."""
     half = result["validation"][idea.own_fill][HALF]["mean"]
     before = against["validation"][idea.own_fill][HALF]["mean"]
     return {
@@ -138,14 +138,8 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
             [100 * one["by_lost"][str(lost)][key] for lost in LOST] for key in ("mean", "worst", "best")
         )
         strong = name == "ours"
-        (line,) = axes.plot(
-            LOST,
-            mean,
-            "o-",
-            label=one["label"],
-            linewidth=2.5 if strong else 1.2,
-            markersize=6 if strong else 3,
-        )
+        width, size = (2.5, 6) if strong else (1.2, 3)
+        (line,) = axes.plot(LOST, mean, "o-", label=one["label"], linewidth=width, markersize=size)
         if strong:
             axes.fill_between(LOST, worst, best, alpha=0.15, color=line.get_color())
     teacher = 100 * found["teacher"]["test"]
