@@ -63,9 +63,13 @@ def bare_seconds(setting: Setting, steps: int, with_teacher: bool) -> float:
             setting.teacher(images)
         list(cores.map(pass_through, range(setting.section.count)))
 
+    def run() -> None:
+        for _ in range(steps):
+            step()
+
     with cores:
         step()
-        return _seconds(lambda: [step() for _ in range(steps)])
+        return _seconds(run)
 
 
 def our_seconds(setting: Setting, steps: int, source: Source | None, folder: Path) -> float:
