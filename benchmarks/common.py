@@ -36,7 +36,9 @@ class Run:
     def save(self, name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
         """Returns the file's path. Once all children have ended, since their CPU is counted then."""
         folder.mkdir(parents=True, exist_ok=True)
-        command = " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+        program = Path(sys.argv[0])
+        module = program.parent.name if program.stem == "__main__" else program.stem
+        command = " ".join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]])
         path = folder / f"{name}.json"
         path.write_text(
             json.dumps({"command": command, "machine": self.machine(), **figures}, indent=1) + "\n"

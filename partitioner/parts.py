@@ -1,7 +1,8 @@
 """The outcome: which filters form which part."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -15,9 +16,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Filter indices by part, each ascending; every filter is in exactly one part or (louvain only) dropped.
+    """Filter indices by part, each ascending.
 
-    Raises PartitionError when that does not hold.
+    Every filter is in one part, or where parts overlap in `copies` of them, or (louvain only) dropped. Raises
+    PartitionError when that does not hold.
     """
 
     method: Method
@@ -35,15 +37,23 @@ class Partition:
             raise PartitionError(
                 "a partition needs at least one part, no empty part, and ascending filter indices"
             )
-        if sorted(node for group in groups for node in group) != list(range(self.filters)):
+        times = Counter(node for part in self.parts for node in part)
+        if any(len(set(group)) < len(group) for group in groups) or len(set(times.values())) > 1:
+            raise PartitionError("a partition must have each filter equally often, and no part one twice")
+        if sorted((*times, *self.dropped)) != list(range(self.filters)):
             raise PartitionError(
-                f"a partition must have each filter from 0 to {self.filters - 1} exactly once"
+                f"a partition must have each filter from 0 to {self.filters - 1} in a part, or dropped"
             )
 
     @property
     def filters(self) -> int:
         """C, the number of filters of the graph, dropped ones included."""
-        return sum(self.sizes) + len(self.dropped)
+        return len(set().union(*self.parts)) + len(self.dropped)
+
+    @property
+    def copies(self) -> int:
+        """In how many parts each filter is."""
+        return sum(self.sizes) // (self.filters - len(self.dropped))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -51,11 +61,27 @@ class Partition:
         return tuple(len(part) for part in self.parts)
 
     def labels(self) -> NDArray[np.intp]:
-        """The part of each filter, [C]; -1 for a dropped one."""
+        """The part of each filter, [C]; -1 for a dropped one. Raises PartitionError where parts overlap."""
+        if self.copies > 1:
+            raise PartitionError("parts that overlap give a filter no single label")
         labels = np.full(self.filters, -1, dtype=np.intp)
         for number, part in enumerate(self.parts):
             labels[list(part)] = number
         return labels
+
+    def overlapping(self, copies: int) -> Self:
+        """As many parts, each joined with the `copies` - 1 that follow it: every filter is in `copies` parts.
+
+        Raises PartitionError when there are not so many parts, or they overlap already.
+        """
+        count = len(self.parts)
+        if not 1 <= copies <= count or self.copies > 1:
+            raise PartitionError(f"{count} parts of {self.copies} copies cannot overlap {copies} times")
+        joined = (
+            tuple(sorted(node for step in range(copies) for node in self.parts[(first + step) % count]))
+            for first in range(count)
+        )
+        return replace(self, parts=tuple(joined))
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold; `from_dict` reads it back."""

@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from partitioner import Partition
 from student_builder.experiment import StudentsSection
-from student_builder.networks import Student
 from student_builder.precision import autocast, channels_last
+from student_builder.student import Student
 from student_builder.teacher import Teacher
-from student_builder.training import Pixels, Step, accuracy
+from student_builder.training import Batch, Pixels, Step, accuracy
 
 EVALUATION_BATCH = 500
 
@@ -61,18 +61,33 @@ def build_ensemble(
 ) -> Ensemble:
     """Untrained students, student i on part i mod M, each initialised differently."""
     parts = [i % len(partition.parts) for i in range(section.count)]
+    columns = part_columns(teacher, partition)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         students = [
-            Student(
-                section.architecture_of(part),
-                channels,
-                teacher.weight[:, list(partition.parts[part])],
-                nonnegative,
-            )
+            Student(section.architecture_of(part), channels, columns[part], nonnegative, section.head)
             for part in parts
         ]
     return channels_last(Ensemble(students, parts, teacher.bias))
+
+
+def start_from(trunk: Ensemble, ensemble: Ensemble) -> None:
+    """Copy the trunk's bodies into the students, replicas of a part from different ones where there are.
+
+    A learned head goes along where it is of use: where there is one part, the whole.
+    """
+    parts = len(set(ensemble.student_parts))
+    for index in range(len(ensemble.students)):
+        student = ensemble.student(index)
+        origin = trunk.student((index % parts + index // parts) % len(trunk.students))
+        student.body.load_state_dict(origin.body.state_dict())
+        if parts == 1 and not student.imitates_features:
+            student.columns.data.copy_(origin.columns)
+
+
+def part_columns(teacher: Teacher, partition: Partition) -> list[Tensor]:
+    """W[:, P] of each part, [classes, part width]; shared out evenly where a filter is in several parts."""
+    return [teacher.weight[:, list(part)] / partition.copies for part in partition.parts]
 
 
 @dataclass(frozen=True)
@@ -87,16 +102,25 @@ class Targets:
     """The teacher's own partial logits, [N, M, classes]."""
 
 
-def make_targets(teacher: Teacher, partition: Partition, images: Tensor) -> Targets:
-    pooled, logits = teacher(images)
+def make_targets(teacher: Teacher, partition: Partition, pooled: Tensor) -> Targets:
+    """pooled: the teacher's pooled features [N, filters]."""
     features = tuple(pooled[:, list(part)] for part in partition.parts)
-    columns = [teacher.weight[:, list(part)] for part in partition.parts]
+    columns = part_columns(teacher, partition)
     part_logits = torch.stack([functional.linear(f, w) for f, w in zip(features, columns, strict=True)], 1)
-    return Targets(logits, features, part_logits)
+    return Targets(functional.linear(pooled, teacher.weight, teacher.bias), features, part_logits)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a student learns from in one step: a batch, and what the teacher says of it."""
+
+    images: Tensor
+    labels: Tensor
+    targets: Targets
 
 
 def student_loss(
-    section: StudentsSection, student: Student, part: int, batch: "Batch", kept: Tensor, bias: Tensor
+    section: StudentsSection, student: Student, part: int, lesson: Lesson, kept: Tensor, bias: Tensor
 ) -> Tensor:
     """Distillation + cross-entropy on hybrid logits, + transfer of the normalised features.
 
@@ -106,11 +130,12 @@ def student_loss(
     own part counts as 0.
 
     Distillation: T^2 KL(teacher || student) at temperature T, batch mean (Hinton et al., arXiv 1503.02531).
-    Feature transfer: |f/|f| - t/|t||^2, mean over the batch (NoNN, arXiv 1907.11804).
+    Feature transfer, of students that imitate features: |f/|f| - t/|t||^2, mean over the batch (NoNN, arXiv
+    1907.11804).
     """
-    targets, temperature = batch.targets, section.temperature
+    targets, temperature = lesson.targets, section.temperature
     with autocast():
-        features = student(batch.images)
+        features = student(lesson.images)
     features = features.float()
     others = kept.clone()
     others[:, part] = 0
@@ -121,26 +146,22 @@ def student_loss(
         reduction="batchmean",
         log_target=True,
     )
-    difference = functional.normalize(features, dim=1) - functional.normalize(targets.features[part], dim=1)
-    return (
-        section.distillation * temperature**2 * divergence
-        + section.cross_entropy * functional.cross_entropy(hybrid, batch.labels)
-        + section.feature_transfer * difference.square().sum(1).mean()
-    )
-
-
-@dataclass(frozen=True)
-class Batch:
-    images: Tensor
-    labels: Tensor
-    targets: Targets
+    loss = section.distillation * temperature**2 * divergence
+    if section.cross_entropy:
+        loss = loss + section.cross_entropy * functional.cross_entropy(hybrid, lesson.labels)
+    if section.feature_transfer and student.imitates_features:
+        difference = functional.normalize(features, dim=1) - functional.normalize(
+            targets.features[part], dim=1
+        )
+        loss = loss + section.feature_transfer * difference.square().sum(1).mean()
+    return loss
 
 
 @contextmanager
 def distillation_step(
     section: StudentsSection, ensemble: Ensemble, teacher: Teacher, partition: Partition
 ) -> Iterator[Step]:
-    """Forward and backward of every student on one pass of the teacher.
+    """Forward and backward of every student on one pass of the teacher, or on what is kept of an earlier one.
 
     Students are independent, so each core trains one at a time with single-threaded operators: no core
     waits for another inside an operator, and the result does not depend on the number of cores.
@@ -148,17 +169,18 @@ def distillation_step(
     cores = ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
     with cores:
 
-        def train_one(index: int, batch: Batch, kept: Tensor) -> float:
+        def train_one(index: int, lesson: Lesson, kept: Tensor) -> float:
             student, part = ensemble.student(index), ensemble.student_parts[index]
-            loss = student_loss(section, student, part, batch, kept, ensemble.bias)
+            loss = student_loss(section, student, part, lesson, kept, ensemble.bias)
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.item()
 
-        def step(images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
-            batch = Batch(images, labels, make_targets(teacher, partition, images))
-            shape = section.count, len(images), len(partition.parts)
+        def step(batch: Batch, generator: torch.Generator) -> float:
+            pooled = teacher(batch.images)[0] if batch.pooled is None else batch.pooled
+            lesson = Lesson(batch.images, batch.labels, make_targets(teacher, partition, pooled))
+            shape = section.count, len(batch.images), len(partition.parts)
             kept = (torch.rand(shape, generator=generator) < section.keep_parts).float()
-            losses = cores.map(train_one, range(section.count), [batch] * section.count, kept)
+            losses = cores.map(train_one, range(section.count), [lesson] * section.count, kept)
             return sum(losses) / section.count
 
         yield step

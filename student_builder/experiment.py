@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -10,6 +10,7 @@ from bundle import MAX_STUDENTS, Fill
 from partitioner import Method, Weight
 from student_builder.errors import ExperimentError
 
+Head = Literal["bridge", "linear"]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -75,6 +76,8 @@ class PartitionSection(Section):
     method: Method = "eigenvector"
     parts: Positive | None = None
     sizes: tuple[Positive, ...] | None = None
+    overlap: Positive = 1
+    """In how many parts each filter is."""
     weights: Weight = "coactivation"
     images: Positive = 10_000
     """At most this many training images are looked at for the filter graph."""
@@ -83,6 +86,8 @@ class PartitionSection(Section):
     def _parts_or_sizes(self) -> Self:
         if (self.parts is None) == (self.sizes is None):
             raise ValueError("give either parts = NUMBER or sizes = [...]")
+        if self.overlap > self.part_count:
+            raise ValueError(f"overlap = {self.overlap} needs as many parts")
         if self.method == "louvain" and self.sizes is not None:
             raise ValueError("louvain's sizes are whatever comes out: give parts = NUMBER")
         return self
@@ -92,14 +97,30 @@ class PartitionSection(Section):
         return self.parts if self.sizes is None else len(self.sizes)  # type: ignore[return-value]
 
 
-class StudentsSection(Schedule):
-    count: Annotated[int, Field(gt=0, le=MAX_STUDENTS)]
-    architecture: str | tuple[str, ...] = "wrn-16-1"
-    """Of all students, or of those of each part."""
+class DistillationSchedule(Schedule):
     temperature: Annotated[float, Field(gt=0)] = 4.0
     distillation: Annotated[float, Field(ge=0)] = 0.9
     cross_entropy: Annotated[float, Field(ge=0)] = 0.1
+    views: Annotated[int, Field(ge=0, le=1000)] = 0
+    """The teacher looks at this many augmented views of each training image, once, and students train on
+    those in turn, one view an epoch. 0: it looks at every batch anew."""
+
+
+class TrunkSection(DistillationSchedule):
+    """Networks that imitate the whole teacher, from whose bodies the students start."""
+
+    count: Annotated[int, Field(gt=0, le=MAX_STUDENTS)] = 1
+    seed: Seed = 0
+    """Its own, so that experiments of several seeds may share a trunk."""
+
+
+class StudentsSection(DistillationSchedule):
+    count: Annotated[int, Field(gt=0, le=MAX_STUDENTS)]
+    architecture: str | tuple[str, ...] = "wrn-16-1"
+    """Of all students, or of those of each part."""
+    head: Head = "bridge"
     feature_transfer: Annotated[float, Field(ge=0)] = 20.0
+    """Of students that imitate features: those with a bridge."""
     keep_parts: Share = 0.5
     """With which probability the teacher stands in for each other part while a student trains."""
 
@@ -119,6 +140,7 @@ class Experiment(Section):
     data: DataSection
     teacher: TeacherSection
     partition: PartitionSection
+    trunk: TrunkSection | None = None
     students: StudentsSection
     merge: MergeSection = MergeSection()
     base: Path = Field(default=Path(), exclude=True)
@@ -137,6 +159,8 @@ class Experiment(Section):
                 f"students.architecture: {len(named)} for {self.partition.part_count} parts: "
                 "name one for all, or one for each part"
             )
+        if not isinstance(named, str) and self.trunk is not None:
+            raise ValueError("students that start from one trunk share its students.architecture: name one")
         return self
 
     def resolve(self, path: str) -> Path:

@@ -1,6 +1,8 @@
-"""Wide residual networks (Zagoruyko and Komodakis, arXiv 1605.07146): a teacher, and a student's body."""
+"""Residual networks: a teacher, and the bodies of students."""
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +30,14 @@ class Block(nn.Module):
         return shortcut + residual
 
 
-class WideResNetBody(nn.Sequential):
-    """Images [N, channels, H, W] -> feature map [N, 64 width, H/4, W/4], after its last ReLU.
+class Body(nn.Sequential):
+    """Images [N, channels, H, W] -> feature map [N, channels_out, h, w], after its last ReLU."""
+
+    channels_out: int
+
+
+class WideResNetBody(Body):
+    """A wide residual network (Zagoruyko and Komodakis, arXiv 1605.07146): 64 width channels at H/4, W/4.
 
     `depth` is 6 n + 4; `width` may be below 1 for very small networks.
     """
@@ -51,6 +59,40 @@ class WideResNetBody(nn.Sequential):
         self.channels_out = channels_in
 
 
+class CompactBody(Body):
+    """A small ResNet-9 whose first convolution halves the image, for short schedules on CPUs.
+
+    The first of `widths` is the first convolution's; each one after it a convolution, a pooling that halves
+    the map, and a residual pair of convolutions. Nothing is computed at full resolution, where so narrow a
+    network spends most of its time on moving memory, and normalisation comes after pooling.
+    """
+
+    def __init__(self, widths: Sequence[int], channels: int) -> None:
+        if len(widths) < 2 or min(widths) < 1 or channels < 1:
+            raise ExperimentError(f"at least two widths, above 0, not {list(widths)} on {channels} channels")
+        layers: list[nn.Module] = [_convolution(channels, widths[0], stride=2)]
+        for channels_in, channels_out in pairwise(widths):
+            layers += [_convolution(channels_in, channels_out, pool=True), _Residual(channels_out)]
+        super().__init__(*layers)
+        self.channels_out = widths[-1]
+
+
+def _convolution(channels_in: int, channels_out: int, stride: int = 1, pool: bool = False) -> nn.Sequential:
+    convolution = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+    pooling = [nn.MaxPool2d(2)] if pool else []
+    return nn.Sequential(convolution, *pooling, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_convolution(channels, channels), _convolution(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.body(x)
+        return x + residual
+
+
 class WideResNet(nn.Module):
     """A whole classifier: images [N, channels, H, W] -> logits [N, classes]."""
 
@@ -66,49 +108,20 @@ class WideResNet(nn.Module):
         return logits
 
 
-class Student(nn.Module):
-    """One student: images [N, channels, H, W] -> the pooled features of one part [N, part width].
-
-    The bridge (1x1 convolution, batch norm, ReLU) widens the body's map to the part, as in NoNN
-    (arXiv 1907.11804). The part's columns of the teacher's classifier are kept as they are:
-    `partial_logits` applies them.
-    """
-
-    columns: Tensor
-
-    def __init__(self, architecture: str, channels: int, columns: Tensor, nonnegative: bool = True) -> None:
-        super().__init__()
-        self.body = parse_architecture(architecture, channels)
-        width = columns.shape[1]
-        self.bridge = nn.Sequential(
-            nn.Conv2d(self.body.channels_out, width, 1, bias=False), nn.BatchNorm2d(width)
-        )
-        if nonnegative:  # a teacher whose features may be below 0 must stay imitable
-            self.bridge.append(nn.ReLU(inplace=True))
-        self.register_buffer("columns", columns.clone())
-        initialise(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.bridge(self.body(x))
-        return features.mean((2, 3))
-
-    def partial_logits(self, features: Tensor) -> Tensor:
-        """z = W[:, P] f: features [N, part width] -> [N, classes]."""
-        return functional.linear(features, self.columns)
-
-
-def parse_architecture(architecture: str, channels: int) -> WideResNetBody:
-    """The body for a name such as `wrn-16-1` or `wrn-10-0.25`.
+def parse_architecture(architecture: str, channels: int) -> Body:
+    """The body for a name such as `wrn-16-1`, `wrn-10-0.25` or `compact-32-48-60`.
 
     Raises:
         ExperimentError: for any other name.
     """
-    match = re.fullmatch(r"wrn-(\d+)-(\d+(?:\.\d+)?)", architecture)
-    if match is None:
-        raise ExperimentError(
-            f"unknown student architecture {architecture!r}: use wrn-DEPTH-WIDTH, for example wrn-16-1"
-        )
-    return WideResNetBody(int(match[1]), float(match[2]), channels)
+    if wide := re.fullmatch(r"wrn-(\d+)-(\d+(?:\.\d+)?)", architecture):
+        return WideResNetBody(int(wide[1]), float(wide[2]), channels)
+    if re.fullmatch(r"compact(-\d{1,4}){2,6}", architecture):
+        return CompactBody([int(width) for width in architecture.split("-")[1:]], channels)
+    raise ExperimentError(
+        f"unknown student architecture {architecture!r}: use wrn-DEPTH-WIDTH, for example wrn-16-1, "
+        "or compact-WIDTH-WIDTH-..., for example compact-32-48-60"
+    )
 
 
 def initialise(network: nn.Module) -> None:

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from student_builder.networks import Student
 from student_builder.progress import Progress
+from student_builder.student import Student
 
 OPSET = 18
 LARGEST_BATCH = 65536

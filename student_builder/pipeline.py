@@ -5,17 +5,11 @@ from typing import Literal
 
 from bundle import Bundle, check_target
 from student_builder.bundling import make_bundle
+from student_builder.distil_steps import distil_students, load_students
 from student_builder.errors import ExperimentError
 from student_builder.experiment import Experiment
 from student_builder.progress import Progress, Silent
-from student_builder.steps import (
-    distil_students,
-    load_partition,
-    load_students,
-    obtain_teacher,
-    partition_filters,
-    teacher_is_done,
-)
+from student_builder.steps import load_partition, obtain_teacher, partition_filters, teacher_is_done
 from student_builder.workspace import Workspace
 
 StepName = Literal["partition", "distill", "export"]
@@ -30,16 +24,17 @@ def build(
     folder: Path | None = None,
     output: Path | None = None,
     progress: Progress | None = None,
+    shared: Path | None = None,
 ) -> Bundle:
     """Teacher -> partition -> students -> bundle.
 
     folder: where the steps leave their files, runs/NAME by default. output: the bundle, by default
-    FOLDER/bundle.
+    FOLDER/bundle. shared: a folder for what experiments of one teacher have in common, FOLDER by default.
 
     Raises:
         NonnError: of the kind that says what is wrong; no earlier bundle at `output` is lost then.
     """
-    workspace = Workspace(experiment, folder or default_folder(experiment))
+    workspace = Workspace(experiment, folder or default_folder(experiment), shared)
     progress = progress or Silent()
     path = output or workspace.bundle
     check_target(path)

@@ -1,20 +1,23 @@
-"""The steps of a build: teacher -> partition -> students. Each reads what the one before left."""
+"""The first steps of a build: teacher -> partition. Each reads what the one before left."""
 
+import contextlib
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from partitioner import GraphAccumulator, Partition, PartitionError, draw, partition, report
-from student_builder.checks import check_plan
-from student_builder.distillation import (
-    EVALUATION_BATCH,
-    Ensemble,
-    build_ensemble,
-    distillation_step,
-    ensemble_accuracy,
+from partitioner import (
+    FilterGraph,
+    GraphAccumulator,
+    Partition,
+    PartitionError,
+    PartitionFileError,
+    draw,
+    partition,
+    report,
 )
+from student_builder.checks import check_plan
+from student_builder.distillation import EVALUATION_BATCH
 from student_builder.errors import TeacherError
 from student_builder.experiment import Schedule
 from student_builder.files import make_folder, read_tensors, write_tensors
@@ -22,7 +25,7 @@ from student_builder.precision import autocast, channels_last
 from student_builder.progress import Progress
 from student_builder.teacher import Teacher, find_teacher
 from student_builder.teacher_files import build_network, load_weights
-from student_builder.training import Pixels, Trainer
+from student_builder.training import Batch, Pixels, Trainer
 from student_builder.workspace import Workspace, read_report, write_report
 
 LABEL_SMOOTHING = 0.1
@@ -91,10 +94,10 @@ def _train_teacher(
 ) -> dict[str, Any]:
     network = teacher.network
 
-    def step(images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
+    def step(batch: Batch, generator: torch.Generator) -> float:
         with autocast():
-            logits = network(images)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=LABEL_SMOOTHING)
+            logits = network(batch.images)
+        loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=LABEL_SMOOTHING)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
@@ -144,30 +147,46 @@ def partition_filters(workspace: Workspace, teacher: Teacher, progress: Progress
     if found is not None:
         return found
     section = workspace.experiment.partition
-    graph_builder = GraphAccumulator(teacher.filters, section.weights)
-    images = workspace.train.first(section.images)
-    lowest = 0.0
-    with progress.task("watch the filters", len(images)) as task:
-        for batch, _ in images.batches(EVALUATION_BATCH):
-            pooled, _ = teacher(batch)
-            lowest = min(lowest, float(pooled.min()))
-            graph_builder.add(pooled.numpy())
-            task.advance(len(batch))
-    graph = graph_builder.graph()
-    parts = partition(
-        graph, section.method, parts=section.parts, sizes=section.sizes, seed=workspace.experiment.seed
-    )
+    graph, nonnegative = _obtain_graph(workspace, teacher, progress)
+    seed = workspace.experiment.seed
+    with progress.task("split the filters", 1) as task:
+        parts = partition(graph, section.method, parts=section.parts, sizes=section.sizes, seed=seed)
+        task.advance()
     quality = report(graph, parts)
     make_folder(workspace.picture.parent)
-    graph.save(workspace.graph_file)
     draw(graph, parts, workspace.picture)
-    facts = {"partition": parts.to_dict(), "report": quality.to_dict(), "nonnegative": lowest >= 0}
+    parts = parts.overlapping(section.overlap)
+    facts = {"partition": parts.to_dict(), "report": quality.to_dict(), "nonnegative": nonnegative}
     write_report(workspace.partition_file, workspace.partition_fingerprint, facts)
     progress.note(
         f"partition: {parts.method}, sizes {', '.join(map(str, parts.sizes))}, cut {quality.cut:.3f} "
         f"-> {workspace.picture}"
     )
     return parts
+
+
+def _obtain_graph(workspace: Workspace, teacher: Teacher, progress: Progress) -> tuple[FilterGraph, bool]:
+    """The filter graph, and whether no feature was below 0; what an earlier build measured, where it did."""
+    path, report_path = workspace.graph / "graph.npz", workspace.graph / "report.json"
+    facts = read_report(report_path, workspace.graph_fingerprint)
+    if facts is not None:
+        with contextlib.suppress(PartitionFileError):  # it is gone, or damaged
+            return FilterGraph.load(path), bool(facts["nonnegative"])
+    section = workspace.experiment.partition
+    accumulator = GraphAccumulator(teacher.filters, section.weights)
+    images = workspace.train.first(section.images)
+    lowest = 0.0
+    with progress.task("watch the filters", len(images)) as task:
+        for batch, _ in images.batches(EVALUATION_BATCH):
+            pooled, _ = teacher(batch)
+            lowest = min(lowest, float(pooled.min()))
+            accumulator.add(pooled.numpy())
+            task.advance(len(batch))
+    graph = accumulator.graph()
+    make_folder(workspace.graph)
+    graph.save(path)
+    write_report(report_path, workspace.graph_fingerprint, {"nonnegative": lowest >= 0})
+    return graph, lowest >= 0
 
 
 def load_partition(workspace: Workspace) -> Partition | None:
@@ -177,60 +196,3 @@ def load_partition(workspace: Workspace) -> Partition | None:
         return None if facts is None else Partition.from_dict(facts["partition"])
     except (KeyError, PartitionError):
         return None
-
-
-def distil_students(
-    workspace: Workspace, teacher: Teacher, partition: Partition, progress: Progress
-) -> Ensemble:
-    """Train every student, or load those that the workspace holds."""
-    section = workspace.experiment.students
-    ensemble = _untrained(workspace, teacher, partition)
-    if _load_students(workspace, ensemble):
-        return ensemble
-    trainer = Trainer(
-        ensemble,
-        section,
-        workspace.train,
-        seed=workspace.experiment.seed,
-        state_file=workspace.students_state,
-        fingerprint=workspace.students_fingerprint,
-    )
-    with distillation_step(section, ensemble, teacher, partition) as step:
-        result = trainer.run(
-            f"distil {section.count} students",
-            step,
-            lambda: ensemble_accuracy(ensemble, workspace.validation),
-            progress,
-        )
-    write_tensors(workspace.students_weights, ensemble.state_dict(), {})
-    write_report(workspace.students_report, workspace.students_fingerprint, result)
-    workspace.students_state.unlink(missing_ok=True)
-    progress.note(
-        f"students: {result['best_validation_accuracy']:.1%} of the validation images, all together"
-    )
-    return ensemble
-
-
-def load_students(workspace: Workspace, teacher: Teacher, partition: Partition) -> Ensemble | None:
-    """The distilled students that the workspace holds, or None."""
-    ensemble = _untrained(workspace, teacher, partition)
-    return ensemble if _load_students(workspace, ensemble) else None
-
-
-def _untrained(workspace: Workspace, teacher: Teacher, partition: Partition) -> Ensemble:
-    experiment = workspace.experiment
-    facts = read_report(workspace.partition_file, workspace.partition_fingerprint) or {}
-    channels = workspace.dataset.image_shape[2]
-    nonnegative = bool(facts.get("nonnegative", False))
-    return build_ensemble(experiment.students, teacher, partition, channels, nonnegative, experiment.seed)
-
-
-def _load_students(workspace: Workspace, ensemble: Ensemble) -> bool:
-    if read_report(workspace.students_report, workspace.students_fingerprint) is None:
-        return False
-    found = read_tensors(workspace.students_weights)
-    if found is None:
-        return False
-    ensemble.load_state_dict(found[0])
-    ensemble.eval()
-    return True

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from student_builder.augment import augment
+from student_builder.augment import augment, cut_holes
 from student_builder.data import Images, Labels
 from student_builder.errors import ExperimentError
 from student_builder.experiment import Schedule
@@ -19,9 +19,6 @@ from student_builder.files import read_tensors, write_tensors
 from student_builder.progress import Progress
 
 CHECKPOINT_SECONDS = 30.0
-
-# Forward and backward of one batch: (normalised images [N, C, H, W], labels [N], generator) -> loss.
-Step = Callable[[Tensor, Tensor, torch.Generator], float]
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,14 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, indices: np.ndarray[Any, np.dtype[np.int64]] | slice) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: "Indices | slice") -> tuple[Tensor, Tensor]:
         """Normalised float32 images [N, C, H, W], channels last in memory, and int64 labels [N]."""
-        raw = torch.from_numpy(np.ascontiguousarray(self.images[indices])).permute(0, 3, 1, 2)
-        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.mean, self.std))
-        return (raw / 255 - mean) / std, torch.from_numpy(self.labels[indices])
+        return self.normalise(self.images[indices]), torch.from_numpy(self.labels[indices])
+
+    def normalise(self, images: Images) -> Tensor:
+        """uint8 [N, H, W, C] -> float32 [N, C, H, W], channels last in memory."""
+        raw = torch.from_numpy(np.ascontiguousarray(images))
+        return ((raw / 255 - torch.tensor(self.mean)) / torch.tensor(self.std)).permute(0, 3, 1, 2)
 
     def first(self, count: int) -> "Pixels":
         return Pixels(self.images[:count], self.labels[:count], self.mean, self.std)
@@ -48,6 +48,37 @@ class Pixels:
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self), size):
             yield self.batch(slice(start, start + size))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step trains on.
+
+    images: normalised and augmented, float32 [N, C, H, W], channels last in memory. labels: int64 [N].
+    pooled: the teacher's pooled features of these images, float32 [N, filters], where they are kept.
+    """
+
+    images: Tensor
+    labels: Tensor
+    pooled: Tensor | None = None
+
+
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+# (indices of training images [N], epoch, size of crops or None, generator) -> their batch.
+Source = Callable[[Indices, int, int | None, torch.Generator], Batch]
+# Forward and backward of one batch -> its loss.
+Step = Callable[[Batch, torch.Generator], float]
+
+
+def augmented(pixels: Pixels, schedule: Schedule) -> Source:
+    """Every image anew, whenever it is its turn."""
+
+    def source(indices: Indices, _: int, size: int | None, generator: torch.Generator) -> Batch:
+        images = pixels.normalise(augment(pixels.images[indices], schedule, size, generator))
+        labels = torch.from_numpy(pixels.labels[indices])
+        return Batch(cut_holes(images, schedule.cutout, generator), labels)
+
+    return source
 
 
 @dataclass
@@ -76,10 +107,12 @@ class Trainer:
         seed: int,
         state_file: Path,
         fingerprint: str,
+        source: Source | None = None,
     ) -> None:
-        self._network, self._schedule, self._pixels, self._seed = network, schedule, pixels, seed
+        self._network, self._schedule, self._images, self._seed = network, schedule, len(pixels), seed
+        self._source = source or augmented(pixels, schedule)
         self._state_file, self._fingerprint = state_file, fingerprint
-        self._steps_per_epoch = max(1, len(pixels) // schedule.batch_size)
+        self._steps_per_epoch = max(1, self._images // schedule.batch_size)
         self._parameters = dict(network.named_parameters())
         matrices = [p for p in self._parameters.values() if p.ndim > 1]
         others = [p for p in self._parameters.values() if p.ndim <= 1]
@@ -121,7 +154,7 @@ class Trainer:
 
     def _run_epoch(self, name: str, step: Step, advance: Callable[[str], None]) -> None:
         state, schedule = self._state, self._schedule
-        order = np.random.RandomState([self._seed, state.epoch]).permutation(len(self._pixels))
+        order = np.random.RandomState([self._seed, state.epoch]).permutation(self._images)
         size = schedule.small_size if state.epoch < schedule.small_epochs else None
         self._network.train()
         saved = started = time.monotonic()
@@ -142,14 +175,14 @@ class Trainer:
                 self._save()
                 saved = now
 
-    def _train_on(self, indices: np.ndarray[Any, np.dtype[np.int64]], size: int | None, step: Step) -> float:
+    def _train_on(self, indices: Indices, size: int | None, step: Step) -> float:
         """One step of the optimizer; returns the batch's loss."""
         generator = torch.Generator().manual_seed(((self._seed << 40) + self._steps_done) % 2**64)
-        images, labels = self._pixels.batch(indices)
-        images = augment(images, self._schedule, size, generator)
+        batch = self._source(indices, self._state.epoch, size, generator)
+        images = batch.images.contiguous(memory_format=torch.channels_last)
         self._set_rate()
         self._optimizer.zero_grad()
-        loss = step(images.contiguous(memory_format=torch.channels_last), labels, generator)
+        loss = step(replace(batch, images=images), generator)
         self._optimizer.step()
         return loss
 

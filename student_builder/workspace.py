@@ -2,9 +2,14 @@
 
 runs/NAME/
     teacher/    report.json, weights.safetensors (trained here only)
-    partition/  partition.json, graph.npz, picture.png
+    graphs/     graph.npz, report.json: how the teacher's filters fire together
+    partition/  partition.json, picture.png
+    trunks/     of the same kind, where the experiment has a trunk
+    views/      what the teacher said of the augmented images, where they are kept
     students/   report.json, students.safetensors; state.safetensors while they train
     bundle/     the result
+
+Graphs, trunks and views are in folders named by what they depend on, and may be shared by many experiments.
 
 Each step's report carries a fingerprint of all that the step depends on; a step whose report has the right
 one is not run again, and one whose inputs have changed is.
@@ -23,28 +28,35 @@ from typing import Any
 from bundle.errors import StorageError
 from student_builder.data import Dataset, channel_moments, load_data, split_validation
 from student_builder.errors import DataError, ExperimentError
-from student_builder.experiment import Experiment
+from student_builder.experiment import Experiment, Schedule
 from student_builder.files import read_json, write_json
 from student_builder.training import Pixels
 
 VALIDATION_SHARE = 0.1
 
 
+class TrainingFiles:
+    """What a training leaves: report and weights, and its state while it is at work."""
+
+    def __init__(self, folder: Path) -> None:
+        self.report = folder / "report.json"
+        self.weights = folder / "students.safetensors"
+        self.state = folder / "state.safetensors"
+
+
 class Workspace:
     """Paths, data and fingerprints of one experiment."""
 
-    def __init__(self, experiment: Experiment, folder: Path) -> None:
+    def __init__(self, experiment: Experiment, folder: Path, shared: Path | None = None) -> None:
         self.experiment = experiment
         self.folder = folder
+        self._shared = shared or folder
         self.teacher_report = folder / "teacher" / "report.json"
         self.teacher_weights = folder / "teacher" / "weights.safetensors"
         self.teacher_state = folder / "teacher" / "state.safetensors"
         self.partition_file = folder / "partition" / "partition.json"
-        self.graph_file = folder / "partition" / "graph.npz"
         self.picture = folder / "partition" / "picture.png"
-        self.students_report = folder / "students" / "report.json"
-        self.students_weights = folder / "students" / "students.safetensors"
-        self.students_state = folder / "students" / "state.safetensors"
+        self.students = TrainingFiles(folder / "students")
         self.bundle = folder / "bundle"
 
     @contextmanager
@@ -115,12 +127,24 @@ class Workspace:
     def teacher_fingerprint(self) -> str:
         section = self.experiment.teacher
         data = self.experiment.data.model_dump(exclude={"source"})
-        place = section.module.rpartition(":")[0]
+        place, _, name = section.module.rpartition(":")
         files = [_file_digest(self.experiment.resolve(place))] if place.endswith(".py") else []
+        network = name if files else section.module  # where a file lies is of no account
         if section.weights is not None:
             files.append(_file_digest(self.experiment.resolve(section.weights)))
         seed = self.experiment.seed if section.train else None
-        return _fingerprint(self.dataset.digest, data, section.model_dump(exclude={"weights"}), files, seed)
+        facts = {**section.model_dump(exclude={"weights", "module"}), "network": network}
+        return _fingerprint(self.dataset.digest, data, facts, files, seed)
+
+    @cached_property
+    def graph_fingerprint(self) -> str:
+        section = self.experiment.partition
+        return _fingerprint(self.teacher_fingerprint, section.weights, section.images)
+
+    @property
+    def graph(self) -> Path:
+        """The folder of the filter graph, which partitions by all methods are made of."""
+        return self._shared / "graphs" / self.graph_fingerprint[:16]
 
     @cached_property
     def partition_fingerprint(self) -> str:
@@ -129,9 +153,29 @@ class Workspace:
         )
 
     @cached_property
+    def trunk_fingerprint(self) -> str | None:
+        """Not of how the students train: experiments that differ in that alone share a trunk."""
+        trunk, students = self.experiment.trunk, self.experiment.students
+        if trunk is None:
+            return None
+        return _fingerprint(self.teacher_fingerprint, trunk.model_dump(), students.architecture)
+
+    @property
+    def trunk(self) -> TrainingFiles:
+        return TrainingFiles(self._shared / "trunks" / (self.trunk_fingerprint or "none")[:16])
+
+    def views(self, schedule: Schedule) -> Path:
+        """The folder of all views that are drawn as this schedule says."""
+        drawn = schedule.crop_padding, schedule.flip
+        return self._shared / "views" / _fingerprint(self.teacher_fingerprint, drawn)[:16]
+
+    @cached_property
     def students_fingerprint(self) -> str:
         return _fingerprint(
-            self.partition_fingerprint, self.experiment.students.model_dump(), self.experiment.seed
+            self.partition_fingerprint,
+            self.trunk_fingerprint,
+            self.experiment.students.model_dump(),
+            self.experiment.seed,
         )
 
 

@@ -131,7 +131,9 @@ def _of_bundle(bundle: "Bundle") -> "tuple[int, int, Image]":
     from nonn.planning.networks import Image
 
     manifest = bundle.manifest
-    return sum(manifest.part_sizes), manifest.classes, Image(*manifest.input.shape)
+    partition = manifest.experiment.get("partition")
+    overlap = partition.get("overlap", 1) if isinstance(partition, dict) else 1
+    return sum(manifest.part_sizes) // int(overlap), manifest.classes, Image(*manifest.input.shape)
 
 
 def _devices(args: argparse.Namespace, image: "Image", classes: int) -> "tuple[Device, ...]":

@@ -83,8 +83,8 @@ def test_labels_name_the_part_of_each_filter() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"parts": [[0, 1], [1, 2]]}, "exactly once"),
-        ({"parts": [[0, 1], [3]]}, "exactly once"),
+        ({"parts": [[0, 1], [1, 2]]}, "equally often"),
+        ({"parts": [[0, 1], [3]]}, "from 0 to 2"),
         ({"parts": [[1, 0], [2]]}, "ascending"),
         ({"parts": [[0, 1, 2], []]}, "no empty part"),
         ({"parts": []}, "at least one part"),
@@ -146,3 +146,20 @@ def test_pictures_that_cannot_be_written_are_refused(planted: FilterGraph, tmp_p
         draw(planted, split, tmp_path / "parts.gif")
     with pytest.raises(PartitionFileError, match=r"cannot write .*parts\.png"):
         draw(planted, split, tmp_path / "nowhere" / "parts.png")
+
+
+def test_overlapping_parts_hold_every_filter_so_many_times() -> None:
+    split = Partition("spread", ((0, 4), (1, 3), (2, 5)))
+    twice = split.overlapping(2)
+    assert twice.parts == ((0, 1, 3, 4), (1, 2, 3, 5), (0, 2, 4, 5))
+    assert (split.copies, twice.copies, twice.filters) == (1, 2, 6)
+    assert split.overlapping(1) == split
+    assert split.overlapping(3).parts == (tuple(range(6)),) * 3
+    assert Partition.from_dict(twice.to_dict()) == twice
+    with pytest.raises(PartitionError, match="no single label"):
+        twice.labels()
+    for copies in (0, 4):
+        with pytest.raises(PartitionError):
+            split.overlapping(copies)
+    with pytest.raises(PartitionError):
+        twice.overlapping(2)

@@ -37,7 +37,8 @@ from tests.student_builder.small import (
     write_experiment,
 )
 
-TEACHER, GRAPH, DISTIL = "train the teacher", "watch the filters", f"distil {STUDENTS} students"
+TEACHER, GRAPH, SPLIT = "train the teacher", "watch the filters", "split the filters"
+DISTIL = f"distil {STUDENTS} students"
 EPOCHS = 12
 
 
@@ -111,13 +112,12 @@ def test_everything_a_step_needs_is_done_only_once(built: Built, tmp_path: Path)
 @pytest.mark.slow
 def test_steps_one_by_one_make_the_same_bundle(built: Built, tmp_path: Path) -> None:
     experiment = load_experiment(built.experiment)
-    assert ran("partition", built.experiment, tmp_path) == [TEACHER, GRAPH]
+    assert ran("partition", built.experiment, tmp_path) == [TEACHER, GRAPH, SPLIT]
     assert ran("distill", built.experiment, tmp_path) == [DISTIL]
     run_step("export", experiment, tmp_path, tmp_path / "elsewhere")
     assert Bundle.load(tmp_path / "elsewhere").manifest.id == built.bundle.manifest.id
     assert not (tmp_path / "bundle").exists()
     assert {path.name for path in (tmp_path / "partition").iterdir()} == {
-        "graph.npz",
         "partition.json",
         "picture.png",
     }
@@ -129,10 +129,11 @@ def test_steps_one_by_one_make_the_same_bundle(built: Built, tmp_path: Path) -> 
         ({"merge": {"fill": "zero"}}, [], []),
         ({"top": {"name": "other"}}, [], []),
         ({"students": {"learning_rate": 0.05}}, [], [DISTIL]),
-        ({"partition": {"method": "random"}}, [GRAPH], [DISTIL]),
-        ({"teacher__train": {"epochs": 1}}, [TEACHER, GRAPH], [DISTIL]),
-        ({"data": {"validation": 50}}, [TEACHER, GRAPH], [DISTIL]),
-        ({"top": {"seed": 1}}, [TEACHER, GRAPH], [DISTIL]),
+        ({"partition": {"method": "random"}}, [SPLIT], [DISTIL]),
+        ({"partition": {"images": 90}}, [GRAPH, SPLIT], [DISTIL]),
+        ({"teacher__train": {"epochs": 1}}, [TEACHER, GRAPH, SPLIT], [DISTIL]),
+        ({"data": {"validation": 50}}, [TEACHER, GRAPH, SPLIT], [DISTIL]),
+        ({"top": {"seed": 1}}, [TEACHER, GRAPH, SPLIT], [DISTIL]),
     ],
 )
 def test_a_change_runs_only_what_follows_it(
@@ -156,14 +157,14 @@ def test_changed_data_is_noticed(built: Built, tmp_path: Path) -> None:
     arrays = digits()
     arrays["train_images"][0, 0, 0, 0] ^= 1
     np.savez(tmp_path / "digits.npz", **arrays)
-    assert ran("partition", write_experiment(tmp_path), work) == [TEACHER, GRAPH]
+    assert ran("partition", write_experiment(tmp_path), work) == [TEACHER, GRAPH, SPLIT]
 
 
 @pytest.mark.parametrize(
     ("lost", "partition", "distill"),
     [
         ("teacher/weights.safetensors", [TEACHER], []),
-        ("partition/partition.json", [GRAPH], []),
+        ("partition/partition.json", [SPLIT], []),
         ("students/students.safetensors", [], [DISTIL]),
         ("students/report.json", [], [DISTIL]),
     ],
@@ -187,7 +188,7 @@ def test_a_seed_on_the_command_line_counts_as_the_files(built: Built, tmp_path: 
     work = tmp_path / "work"
     assert main(["partition", str(built.experiment), "--work", str(work), "--seed", "7"]) == 0
     assert ran("partition", write_experiment(tmp_path, top={"seed": 7}), work) == []
-    assert ran("partition", write_experiment(tmp_path), work) == [TEACHER, GRAPH]
+    assert ran("partition", write_experiment(tmp_path), work) == [TEACHER, GRAPH, SPLIT]
 
 
 def test_a_failed_build_leaves_the_earlier_bundle_whole(built: Built, tmp_path: Path) -> None:
@@ -392,7 +393,7 @@ def test_a_partition_file_without_a_partition_counts_as_none(built: Built, tmp_p
     report = json.loads(file.read_text())
     del report["partition"]
     file.write_text(json.dumps(report))
-    assert GRAPH in ran("partition", built.experiment, work)
+    assert SPLIT in ran("partition", built.experiment, work)
 
 
 def test_a_file_in_the_place_of_a_folder(built: Built, tmp_path: Path) -> None:

@@ -2,13 +2,8 @@ import pytest
 import torch
 
 from student_builder.errors import ExperimentError
-from student_builder.networks import (
-    Student,
-    WideResNet,
-    count_multiply_adds,
-    count_parameters,
-    parse_architecture,
-)
+from student_builder.networks import WideResNet, count_multiply_adds, count_parameters, parse_architecture
+from student_builder.student import Student
 
 
 def test_the_default_student_is_the_papers_network() -> None:
@@ -42,6 +37,9 @@ def test_features_have_the_sign_of_the_teachers(nonnegative: bool) -> None:
         ("wrn-11-1", "depth 10, 16, 22, 28, ...; not 11"),
         ("wrn-4-1", "not 4"),
         ("wrn-10-0", "must be above 0"),
+        ("compact", "use wrn-DEPTH-WIDTH"),
+        ("compact-32", "compact-WIDTH-WIDTH"),
+        ("compact-32-0", "above 0"),
     ],
 )
 def test_architectures_that_there_are_not(name: str, said: str) -> None:
@@ -65,3 +63,11 @@ def test_what_a_student_costs() -> None:
     assert count_parameters(student) == parameters + 2 * 16 + bridge + 2 * 7 + 3 * 7
     assert count_multiply_adds(student, (2, 8, 8)) == multiply_adds + bridge * area
     assert student.training
+
+
+def test_a_compact_student_stays_within_the_budget_of_the_benchmark() -> None:
+    body = parse_architecture("compact-32-48-60", 3)
+    assert body(torch.zeros(2, 3, 32, 32)).shape == (2, 60, 4, 4)
+    widest = Student("compact-32-48-60", 3, torch.zeros(100, 192))
+    assert count_parameters(widest) <= 180_000
+    assert count_multiply_adds(widest, (3, 32, 32)) <= 30_000_000

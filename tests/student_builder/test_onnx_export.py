@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from student_builder.networks import Student
 from student_builder.onnx_export import export_student, run_students
+from student_builder.student import Student
 from tests.student_builder.conftest import Built
 
 MEAN, STD = {1: (0.3,), 3: (0.5, 0.4, 0.3)}, {1: (0.35,), 3: (0.2, 0.25, 0.3)}

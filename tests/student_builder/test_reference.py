@@ -8,6 +8,7 @@ import pytest
 
 from student_builder.experiment import (
     DataSection,
+    DistillationSchedule,
     Experiment,
     MergeSection,
     PartitionSection,
@@ -15,15 +16,18 @@ from student_builder.experiment import (
     Section,
     StudentsSection,
     TeacherSection,
+    TrunkSection,
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "experiment.md"
 SECTIONS: dict[str, tuple[type[Section], set[str]]] = {
-    "Top level": (Experiment, {"base", "data", "teacher", "partition", "students", "merge"}),
+    "Top level": (Experiment, {"base", "data", "teacher", "partition", "students", "trunk", "merge"}),
     "`[data]`": (DataSection, set()),
     "`[teacher]`": (TeacherSection, set()),
     "`[partition]`": (PartitionSection, set()),
-    "`[students]`": (StudentsSection, set(Schedule.model_fields)),
+    "`[students]`": (StudentsSection, set(DistillationSchedule.model_fields)),
+    "`[trunk]`": (TrunkSection, set(DistillationSchedule.model_fields)),
+    "Distillation": (DistillationSchedule, set(Schedule.model_fields)),
     "`[merge]`": (MergeSection, set()),
     "Schedule": (Schedule, set()),
 }

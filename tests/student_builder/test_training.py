@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from bundle.errors import StorageError
@@ -17,7 +17,7 @@ from student_builder.experiment import Schedule
 from student_builder.files import read_tensors, write_json
 from student_builder.networks import WideResNet
 from student_builder.progress import Silent
-from student_builder.training import Pixels, Step, Trainer, one_cycle
+from student_builder.training import Batch, Pixels, Step, Trainer, one_cycle
 
 SCHEDULE = Schedule(epochs=3, batch_size=8, crop_padding=1, cutout=2, small_epochs=1, small_size=6)
 STEPS = 3 * 5  # 40 images
@@ -46,13 +46,13 @@ def step_of(
     """An honest step that raises, or says another loss, at one of its calls."""
     calls = 0
 
-    def step(images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
+    def step(batch: Batch, generator: torch.Generator) -> float:
         nonlocal calls
         calls += 1
         if calls == stop_at:
             raise Stopped
-        noise = torch.rand(images.shape, generator=generator)
-        loss = functional.cross_entropy(network(images + 0.1 * noise), labels)
+        noise = torch.rand(batch.images.shape, generator=generator)
+        loss = functional.cross_entropy(network(batch.images + 0.1 * noise), batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item() if loss_of is None else loss_of(calls)
 

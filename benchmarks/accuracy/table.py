@@ -1,0 +1,156 @@
+"""From the figures of every row and seed to one table, one plot and the claim."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy.cells import Cell
+
+Result = dict[str, Any]
+LOST = range(8)
+HALF = "4"
+# What the issue of a result is held to: docs/explanation/accuracy.md.
+GOALS = {"mean": 0.72, "of_full": 0.97, "of_nonn": 1.53, "worst_of_full": 0.93}
+
+
+def row(cell: Cell, results: Mapping[int, Result]) -> dict[str, Any]:
+    """One row from its seeds' results: test accuracies with its own fill, and half lost with every fill.
+
+    mean: over seeds and subsets; deviation: of the seeds' means (none for one seed); worst, best: of all.
+    """
+    seeds = list(results.values())
+    own = [result["test"][cell.own_fill] for result in seeds]
+    return {
+        "label": cell.label,
+        "own_fill": cell.own_fill,
+        "seeds": list(results),
+        "by_lost": {str(lost): _over_seeds([judged[str(lost)] for judged in own]) for lost in LOST},
+        "half_lost": {
+            fill: _over_seeds([result["test"][fill][HALF] for result in seeds]) for fill in seeds[0]["test"]
+        },
+        "validation_by_lost": {
+            fill: {lost: _over_seeds([r["validation"][fill][lost] for r in seeds]) for lost in ("0", HALF)}
+            for fill in seeds[0]["validation"]
+        },
+        "parameters": max(result["parameters"] for result in seeds),
+        "multiply_adds": max(result["multiply_adds"] for result in seeds),
+        "part_sizes": [result["part_sizes"] for result in seeds],
+        "training_seconds": [result["training_seconds"] for result in seeds],
+    }
+
+
+def _over_seeds(judged: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    means = [one["mean"] for one in judged]
+    return {
+        "mean": statistics.fmean(means),
+        "deviation": statistics.stdev(means) if len(means) > 1 else None,
+        "worst": min(one["worst"] for one in judged),
+        "best": max(one["best"] for one in judged),
+        "subsets": judged[0]["subsets"],
+    }
+
+
+def idea_row(idea: Cell, result: Result, against: Result) -> dict[str, Any]:
+    """One idea on validation images, one seed: all answering, half lost, and what it is compared to."""
+    half = result["validation"][idea.own_fill][HALF]["mean"]
+    before = against["validation"][idea.own_fill][HALF]["mean"]
+    return {
+        "label": idea.label,
+        "fill": idea.own_fill,
+        "against": idea.against,
+        "full": result["validation"][idea.own_fill]["0"]["mean"],
+        "half": half,
+        "against_half": before,
+        "kept": idea.kept,
+    }
+
+
+def claim(
+    rows: Mapping[str, Mapping[str, Any]], ours: str = "ours", baseline: str = "nonn"
+) -> dict[str, Any]:
+    """What was reached of each goal; empty while one of the two rows is missing."""
+    if ours not in rows or baseline not in rows:
+        return {}
+    full, half = rows[ours]["by_lost"]["0"], rows[ours]["by_lost"][HALF]
+    reached = {
+        "mean": half["mean"],
+        "of_full": half["mean"] / full["mean"],
+        "of_nonn": half["mean"] / rows[baseline]["by_lost"][HALF]["mean"],
+        "worst_of_full": half["worst"] / full["mean"],
+    }
+    return {name: {"goal": GOALS[name], "reached": round(value, 4)} for name, value in reached.items()}
+
+
+def markdown(found: Mapping[str, Any]) -> list[str]:
+    """The table of test accuracies, in percent."""
+    lines = [
+        f"| students lost of 8 | seeds | fill | {' | '.join(map(str, LOST))} | worst of 4 |",
+        f"|---|---|---|{'---|' * len(LOST)}---|",
+    ]
+    for one in found["rows"].values():
+        cells = [_cell(one["by_lost"][str(lost)]) for lost in LOST]
+        worst = f"{100 * one['by_lost'][HALF]['worst']:.1f}"
+        seeds = len(one["seeds"])
+        lines.append(f"| {one['label']} | {seeds} | {one['own_fill']} | {' | '.join(cells)} | {worst} |")
+    teacher = 100 * found["teacher"]["test"]
+    lines.append(f"| the teacher, undivided | 1 | | {teacher:.1f} |{' |' * (len(LOST) - 1)} |")
+    return lines
+
+
+def markdown_fills(found: Mapping[str, Any]) -> list[str]:
+    """Every row with half of the students lost, by what stands in for the lost parts."""
+    lines = ["| 4 of 8 lost | zero | mean | ridge |", "|---|---|---|---|"]
+    for one in found["rows"].values():
+        fills = [_cell(one["half_lost"][fill]) for fill in ("zero", "mean", "ridge")]
+        lines.append(f"| {one['label']} | {' | '.join(fills)} |")
+    return lines
+
+
+def markdown_ideas(found: Mapping[str, Any]) -> list[str]:
+    lines = ["| idea | all 8 | 4 of 8 lost | against | change, points | |", "|---|---|---|---|---|---|"]
+    for idea in found["ideas"].values():
+        full, half, against = (100 * idea[key] for key in ("full", "half", "against_half"))
+        kept = "kept" if idea["kept"] else "not kept"
+        lines.append(
+            f"| {idea['label']} | {full:.1f} | {half:.1f} | {against:.1f} | {half - against:+.1f} | {kept} |"
+        )
+    return lines
+
+
+def _cell(value: Mapping[str, Any]) -> str:
+    deviation = value["deviation"]
+    spread = "" if deviation is None else f" ± {100 * deviation:.1f}"
+    return f"{100 * value['mean']:.1f}{spread}"
+
+
+def plot(found: Mapping[str, Any], path: Path) -> None:
+    """Mean accuracy against lost students, one line a row; for ours, worst to best as a band."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib import pyplot
+
+    matplotlib.rcParams["svg.hashsalt"] = "nonn"  # the same file from the same figures
+    figure, axes = pyplot.subplots(figsize=(8, 4.8), layout="constrained")
+    for name, one in found["rows"].items():
+        mean, worst, best = (
+            [100 * one["by_lost"][str(lost)][key] for lost in LOST] for key in ("mean", "worst", "best")
+        )
+        strong = name == "ours"
+        width, size = (2.5, 6) if strong else (1.2, 3)
+        (line,) = axes.plot(LOST, mean, "o-", label=one["label"], linewidth=width, markersize=size)
+        if strong:
+            axes.fill_between(LOST, worst, best, alpha=0.15, color=line.get_color())
+    teacher = 100 * found["teacher"]["test"]
+    axes.axhline(teacher, color="gray", linestyle="--", linewidth=1, label=f"the teacher, {teacher:.1f} %")
+    axes.set(
+        xlabel="students lost of 8",
+        ylabel="test accuracy, %, mean over all subsets",
+        xticks=list(LOST),
+        ylim=(0, 80),
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", fontsize=8, frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
