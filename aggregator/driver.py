@@ -110,11 +110,8 @@ class Driver:
 
     def find_student(self, sha256: str) -> bytes | None:
         """The ONNX file with this digest, of any bundle that devices may hold."""
-        for bundle in self.bundles.values():
-            entry = bundle.find_student(sha256)
-            if entry is not None:
-                return bundle.student_bytes(entry.index)
-        return None
+        models = (bundle.find_model(sha256) for bundle in self.bundles.values())
+        return next((model for model in models if model is not None), None)
 
     async def reload(self, bundle: Bundle) -> effects.Reloaded | effects.ReloadFailed:
         """Have the bundle take over. Whoever stops waiting for that does not stop it."""

@@ -9,7 +9,8 @@ import grpc
 from aggregator import wire
 from aggregator.receive import read_within
 from bundle import Bundle, BundleError
-from bundle.manifest import Manifest, read_manifest_json
+from bundle.document import read_manifest_json
+from bundle.manifest import Manifest
 from protos import nonn_pb2
 
 # What one upload may take of the aggregator's memory.

@@ -52,6 +52,12 @@ def take(
     return array
 
 
+def only(arrays: Mapping[str, NDArray[Any]], names: set[str]) -> None:
+    """Raises ValueError for an array of another name."""
+    for name in sorted(set(arrays) - names):
+        raise ValueError(f"the array {name!r} does not belong there")
+
+
 def _plain(name: str, value: Any) -> NDArray[Any]:
     if not isinstance(value, np.ndarray):  # np.load hands over members without an array's header as bytes
         raise ValueError(f"{name!r} is not an array")

@@ -8,15 +8,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.arrays import pack, take, unpack
-from bundle.errors import BundleError, NonnError
-from bundle.folder import read_folder
-from bundle.manifest import MERGE, SELF_TEST, Manifest, StudentEntry, digest, read_manifest_json
+from bundle.arrays import only, pack, take, unpack
+from bundle.document import read_manifest_json
+from bundle.errors import BundleError
+from bundle.folder import read_folder, settled
+from bundle.manifest import MERGE, SELF_TEST, TWINS, Manifest, Precision, digest
 from bundle.merge import Merger
 from bundle.subsets import LossSummary, accuracy_by_lost, subset_mask
+from bundle.twins import Twins, take_accuracy, unpack_twins
 
-# Each further attempt needs a replacement that fell into the one before.
-LOAD_ATTEMPTS: Final = 100
 # Bytes at the most: of an .npz file's headers, and of the arrays for merging and of a self-test.
 HEADERS: Final = 1 << 16
 LARGEST_MERGE: Final = 1 << 30
@@ -34,6 +34,7 @@ class SelfTest:
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
     """accuracy float32 [2**S] by subset mask (bit i = student i answered) on validation images; [0] is NaN.
+    twins: None where no student has an int8 twin; `accuracy` and `self_test` are of fp32 in any case.
 
     All content is in memory: a bundle that is loaded stays whole when its folder is replaced or deleted.
     """
@@ -43,7 +44,8 @@ class Bundle:
     merger: Merger
     accuracy: NDArray[np.float32]
     self_test: SelfTest
-    _models: tuple[bytes, ...] = field(repr=False)
+    twins: Twins | None
+    _models: Mapping[tuple[int, Precision], bytes] = field(repr=False)
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
@@ -53,16 +55,7 @@ class Bundle:
         set aside is read.
         """
         path = Path(path).resolve()
-        for attempt in range(1, LOAD_ATTEMPTS + 1):
-            state = _identity(path), _identity(set_aside(path))
-            folder = path if state[0] or not state[1] else set_aside(path)
-            try:
-                return read_bundle(folder, path)
-            except NonnError:
-                unchanged = state == (_identity(path), _identity(set_aside(path)))
-                if unchanged or attempt == LOAD_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
+        return settled(path, lambda folder: read_bundle(folder, path))
 
     @classmethod
     def received(cls, manifest: bytes, files: Mapping[str, bytes]) -> "Bundle":
@@ -82,33 +75,42 @@ class Bundle:
         except ValueError as error:
             raise BundleError(f"received bundle: {error}") from error
 
-    def student_bytes(self, student: int) -> bytes:
-        """The student's ONNX file. Raises KeyError for an unknown student."""
-        if not 0 <= student < len(self._models):
-            raise KeyError(student)
-        return self._models[student]
+    def student_bytes(self, student: int, precision: Precision = "fp32") -> bytes:
+        """The student's ONNX file. Raises KeyError for an unknown student, or one without an int8 twin."""
+        return self._models[student, precision]
 
-    def find_student(self, sha256: str) -> StudentEntry | None:
-        """The (first) student whose ONNX file has this digest."""
-        return next((entry for entry in self.manifest.students if entry.sha256 == sha256), None)
+    def find_model(self, sha256: str) -> bytes | None:
+        """The ONNX file, of any student and precision, that has this digest."""
+        for entry in self.manifest.students:
+            if entry.sha256 == sha256:
+                return self._models[entry.index, "fp32"]
+            if entry.int8 and entry.int8.sha256 == sha256:
+                return self._models[entry.index, "int8"]
+        return None
 
-    def expected_accuracy(self, students: Iterable[int]) -> float:
-        """Accuracy when exactly these students answer; NaN for nobody. Raises ValueError for unknown ones."""
-        mask = subset_mask(students)
+    def expected_accuracy(self, students: Iterable[int], int8: Iterable[int] = ()) -> float:
+        """Accuracy when exactly these students answer, those in `int8` by their twins; NaN for nobody.
+
+        Measured for all in fp32 and for all twins in int8. For a mix it is the lower of the two: an estimate.
+        Raises ValueError for unknown students, and for ones in `int8` without a twin.
+        """
+        mask, quantised = subset_mask(students), subset_mask(int8)
         if mask >= len(self.accuracy):
             raise ValueError(
                 f"unknown student {mask.bit_length() - 1}: there are {len(self.manifest.students)}"
             )
-        return float(self.accuracy[mask])
+        exact = float(self.accuracy[mask])
+        twins = subset_mask(self.manifest.twins) & mask
+        if quantised & ~twins:
+            raise ValueError(f"no int8 twin of student {(quantised & ~twins).bit_length() - 1} answers")
+        if self.twins is None or not quantised:
+            return exact
+        rounded = float(self.twins.accuracy[mask])
+        return rounded if quantised == twins else min(exact, rounded)
 
     def by_lost(self) -> tuple[LossSummary, ...]:
         """Mean, worst and best accuracy for each number of lost students."""
         return accuracy_by_lost(self.accuracy)
-
-
-def set_aside(path: Path) -> Path:
-    """Where the old bundle is while a new one takes its place."""
-    return path.with_name(f".{path.name}.previous")
 
 
 def read_bundle(folder: Path, path: Path) -> Bundle:
@@ -130,8 +132,24 @@ def assemble(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bund
         self_test = _unpack_self_test(manifest, files[SELF_TEST])
     except ValueError as error:
         raise ValueError(f"{SELF_TEST}: {error}") from error
-    models = tuple(files[student.file] for student in manifest.students)
-    return Bundle(path, manifest, merger, accuracy, self_test, models)
+    try:
+        twins = _unpack_twins(manifest, len(self_test.images), files[TWINS]) if manifest.twins else None
+    except ValueError as error:
+        raise ValueError(f"{TWINS}: {error}") from error
+    return Bundle(path, manifest, merger, accuracy, self_test, twins, _models(manifest, files))
+
+
+def _models(manifest: Manifest, files: Mapping[str, bytes]) -> Mapping[tuple[int, Precision], bytes]:
+    models: dict[tuple[int, Precision], bytes] = {}
+    for student in manifest.students:
+        models[student.index, "fp32"] = files[student.file]
+        if student.int8:
+            models[student.index, "int8"] = files[student.int8.file]
+    return models
+
+
+def _unpack_twins(manifest: Manifest, images: int, data: bytes) -> Twins:
+    return unpack_twins(manifest, images, data, LARGEST_SELF_TEST)
 
 
 def pack_merge(merger: Merger, accuracy: NDArray[np.float32]) -> bytes:
@@ -148,7 +166,7 @@ def unpack_merge(manifest: Manifest, data: bytes) -> tuple[Merger, NDArray[np.fl
     size = students * classes
     largest = 4 * (classes + size + 2**students + size * (size + 1) // 2) + HEADERS
     arrays = unpack(data, min(largest, LARGEST_MERGE))
-    _only(arrays, {"bias", "means", "accuracy", "covariance"})
+    only(arrays, {"bias", "means", "accuracy", "covariance"})
     merger = Merger(
         manifest.student_parts,
         take(arrays, "bias", np.float32, (classes,)),
@@ -156,10 +174,7 @@ def unpack_merge(manifest: Manifest, data: bytes) -> tuple[Merger, NDArray[np.fl
         manifest.fill,
         _unpack_covariance(arrays, size) if "covariance" in arrays else None,
     )
-    accuracy = take(arrays, "accuracy", np.float32, (2**students,))
-    if not np.isnan(accuracy[0]) or not ((accuracy[1:] >= 0) & (accuracy[1:] <= 1)).all():
-        raise ValueError("'accuracy' must be from 0 to 1, and NaN for nobody")
-    return merger, accuracy
+    return merger, take_accuracy(arrays, students)
 
 
 def _unpack_covariance(arrays: Mapping[str, NDArray[Any]], size: int) -> NDArray[np.float32]:
@@ -170,24 +185,10 @@ def _unpack_covariance(arrays: Mapping[str, NDArray[Any]], size: int) -> NDArray
 
 def _unpack_self_test(manifest: Manifest, data: bytes) -> SelfTest:
     arrays = unpack(data, LARGEST_SELF_TEST)
-    _only(arrays, {"images", "partials"})
+    only(arrays, {"images", "partials"})
     images = take(arrays, "images", np.uint8, (None, *manifest.input.shape))
     shape = (len(manifest.students), len(images), manifest.classes)
     partials = take(arrays, "partials", np.float32, shape)
     if not len(images) or not np.isfinite(partials).all():
         raise ValueError("it needs at least one image, and finite partial logits")
     return SelfTest(images, partials)
-
-
-def _only(arrays: Mapping[str, NDArray[Any]], names: set[str]) -> None:
-    for name in sorted(set(arrays) - names):
-        raise ValueError(f"the array {name!r} does not belong there")
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Changes when another folder takes the path: inode numbers are reused, but a rename sets ctime."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_ctime_ns

@@ -3,23 +3,42 @@
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
-from bundle.errors import BundleError, StorageError
-from bundle.manifest import (
-    MANIFEST,
-    MERGE,
-    SELF_TEST,
-    Manifest,
-    digest,
-    manifest_document,
-    read_manifest_json,
-)
+from bundle.document import manifest_document, read_manifest_json
+from bundle.errors import BundleError, NonnError, StorageError
+from bundle.manifest import MANIFEST, MERGE, SELF_TEST, TWINS, Manifest, digest
+
+T = TypeVar("T")
 
 LARGEST_MANIFEST: Final = 16 << 20
+# Each further attempt needs a replacement that fell into the one before.
+ATTEMPTS: Final = 100
 STUDENTS: Final = "students"
+
+
+def settled(path: Path, read: Callable[[Path], T]) -> T:
+    """What `read` makes of the bundle's folder, safe while `write_bundle` replaces it.
+
+    After a crash in the middle of that, the bundle that it set aside is read.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        state = _identity(path), _identity(set_aside(path))
+        folder = path if state[0] or not state[1] else set_aside(path)
+        try:
+            return read(folder)
+        except NonnError:
+            unchanged = state == (_identity(path), _identity(set_aside(path)))
+            if unchanged or attempt == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def set_aside(path: Path) -> Path:
+    """Where the old bundle is while a new one takes its place."""
+    return path.with_name(f".{path.name}.previous")
 
 
 def read_folder(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
@@ -40,8 +59,12 @@ def read_folder(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     return manifest, files
 
 
-def read_files(folder: Path) -> tuple[bytes, dict[str, bytes]]:
+def read_files(path: Path | str) -> tuple[bytes, dict[str, bytes]]:
     """manifest.json as it is on disk, and the other files by their sha256; errors as in `read_folder`."""
+    return settled(Path(path).resolve(), _read_files)
+
+
+def _read_files(folder: Path) -> tuple[bytes, dict[str, bytes]]:
     manifest, files = read_folder(folder)
     return _read_manifest_bytes(folder), {manifest.files[name].sha256: data for name, data in files.items()}
 
@@ -86,7 +109,7 @@ def foreign_names(folder: Path) -> set[str]:
     return {
         name
         for name in _names(folder)
-        if name not in (MANIFEST, MERGE, SELF_TEST)
+        if name not in (MANIFEST, MERGE, SELF_TEST, TWINS)
         and not (name.startswith(f"{STUDENTS}/student-") and name.endswith(".onnx"))
     }
 
@@ -129,6 +152,15 @@ def _read_file(folder: Path, name: str, most: int) -> bytes:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             _refuse(folder, name, "not a regular file")
         raise StorageError(f"cannot read {folder / name}: {error.strerror}") from error
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Changes when another folder takes the path: inode numbers are reused, but a rename sets ctime."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _refuse(folder: Path, name: str, problem: str) -> NoReturn:

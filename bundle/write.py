@@ -1,17 +1,7 @@
-"""What a builder hands over -> a bundle on disk, in place of the old one only when it is complete.
+"""What a builder hands over -> a bundle on disk."""
 
-A folder cannot be exchanged for another in one portable step, so replacing takes two renames: the old bundle
-is set aside under a name that `Bundle.load` knows, then the new one takes its place. A crash between the two
-leaves both whole; until the next write puts the old one back, loading reads it where it is.
-"""
-
-import contextlib
-import fcntl
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,22 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bundle.arrays import pack
-from bundle.bundle import Bundle, SelfTest, assemble, pack_merge, read_bundle, set_aside
-from bundle.errors import BundleError, StorageError
-from bundle.folder import foreign_names, read_document
-from bundle.manifest import (
-    FORMAT,
-    MANIFEST,
-    MERGE,
-    SELF_TEST,
-    VERSION,
-    InputSpec,
-    digest,
-    manifest_id,
-    parse_manifest,
-    student_name,
-)
+from bundle.bundle import Bundle, SelfTest, pack_merge
+from bundle.document import FORMAT, PLAIN_VERSION, manifest_id
+from bundle.manifest import MERGE, SELF_TEST, InputSpec, digest, student_name
 from bundle.merge import Fill, Merger
+from bundle.place import publish
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -71,43 +50,8 @@ def write_bundle(path: Path | str, contents: BundleContents) -> Bundle:
 
     Raises ValueError where the contents do not fit together, StorageError when it cannot be written.
     """
-    path = Path(path).resolve()
     files = _files(contents)
-    document = _document(contents, files)
-    assemble(path, parse_manifest(document), files)
-    files[MANIFEST] = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-    new = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_files(new, files)
-        bundle = read_bundle(new, path)
-        with _locked(path.parent):
-            check_target(path)
-            _put_in_place(new, path)
-    except OSError as error:
-        raise StorageError(f"cannot write the bundle {path}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    return bundle
-
-
-def check_target(path: Path | str) -> None:
-    """Raises StorageError unless a bundle can be written there: worth knowing before hours of training."""
-    path = Path(path).resolve()
-    if os.path.lexists(path):
-        try:
-            read_document(path)
-            foreign = foreign_names(path)
-        except BundleError as error:
-            raise StorageError(
-                f"{path} exists and is not a bundle: remove it or name another folder"
-            ) from error
-        if foreign:
-            name = min(foreign)
-            raise StorageError(f"{path} holds {name!r}, which is no part of a bundle: move it away first")
-    folder = next(parent for parent in path.parents if os.path.lexists(parent))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"cannot write the bundle {path}: {folder} is not a folder that you may write to")
+    return publish(Path(path).resolve(), _document(contents, files), files)
 
 
 def _files(contents: BundleContents) -> dict[str, bytes]:
@@ -127,7 +71,7 @@ def _document(contents: BundleContents, files: Mapping[str, bytes]) -> dict[str,
         raise ValueError(f"experiment holds what JSON cannot: {error}") from error
     document: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": PLAIN_VERSION,
         "name": contents.name,
         "input": {
             "height": contents.input.height,
@@ -153,63 +97,3 @@ def _document(contents: BundleContents, files: Mapping[str, bytes]) -> dict[str,
         "labels": list(contents.labels),
     }
     return {"id": manifest_id(document), **document}
-
-
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    (folder / "students").mkdir(parents=True)
-    for name, data in files.items():
-        with (folder / name).open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    _sync(folder / "students")
-    _sync(folder)
-
-
-def _put_in_place(new: Path, path: Path) -> None:
-    """At every moment either `path` or, once it is set aside, the old bundle is whole."""
-    old = set_aside(path)
-    if os.path.lexists(old):  # an earlier write was cut off
-        if path.exists():
-            _discard(old)
-        else:
-            old.rename(path)
-    if path.exists():
-        path.rename(old)
-        _sync(path.parent)
-    try:
-        new.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise
-    _sync(path.parent)
-    _discard(old)
-
-
-def _discard(old: Path) -> None:
-    """Under another name first: what is called set aside must never be half deleted."""
-    if os.path.lexists(old):
-        waste = old.with_name(f"{old.name}-{secrets.token_hex(4)}")
-        old.rename(waste)
-        shutil.rmtree(waste, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps other writers out for the few renames, where the file system has locks."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.upload import Upload
 from bundle import Bundle, BundleError
-from bundle.manifest import manifest_id
+from bundle.document import manifest_id
 from nonn.exchange import read_pieces
 from protos import nonn_pb2
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from bundle import Bundle, BundleContents, BundleError, InputError, InputSpec, StorageError, write_bundle
-from bundle.manifest import digest, manifest_id
+from bundle.document import manifest_id
+from bundle.manifest import digest
 
 MakeContents = Callable[..., BundleContents]
 
@@ -88,7 +89,7 @@ def test_any_changed_value_of_the_manifest(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "message"),
-    [(2, "newer NoNN .bundle version 2"), (0, "no bundle version"), (True, "no bundle"), ("1", "no bundle")],
+    [(3, "newer NoNN .bundle version 3"), (0, "no bundle version"), (True, "no bundle"), ("1", "no bundle")],
 )
 def test_other_versions(folder: Path, version: object, message: str) -> None:
     edit(folder, lambda document: document.update(version=version, unknown_to_us={"files": []}))

@@ -34,10 +34,10 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, make_contents: MakeCont
     assert manifest.experiment == {"seed": 0, "sizes": [1, 2]}
     assert [student.parameters for student in manifest.students] == [10, 11, 12, 13, 14]
     for index, model in enumerate(contents.student_models):
-        entry = bundle.find_student(manifest.students[index].sha256)
-        assert entry is not None
-        assert (entry.index, entry.bytes) == (index, len(model))
+        entry = manifest.students[index]
+        assert (entry.index, entry.bytes, entry.int8) == (index, len(model), None)
         assert bundle.student_bytes(index) == (bundle.path / entry.file).read_bytes() == model
+        assert bundle.find_model(entry.sha256) == model
     np.testing.assert_array_equal(bundle.accuracy, np.asarray(contents.accuracy))
     np.testing.assert_array_equal(bundle.self_test.images, contents.self_test.images)
     np.testing.assert_array_equal(bundle.self_test.partials, contents.self_test.partials)
@@ -74,7 +74,7 @@ def test_accuracies(tmp_path: Path, make_contents: MakeContents) -> None:
     for unknown in (-1, 5):
         with pytest.raises(KeyError):
             bundle.student_bytes(unknown)
-    assert bundle.find_student("0" * 64) is None
+    assert bundle.find_model("0" * 64) is None
 
 
 def test_the_covariance_is_stored_compactly(tmp_path: Path, make_contents: MakeContents) -> None:
@@ -233,7 +233,7 @@ except StorageError as error:
 DIES_AT_RENAME = """
 import os, sys
 from pathlib import Path
-from bundle.write import _locked, _put_in_place
+from bundle.place import _locked, _put_in_place
 path, new, survived = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 renames = 0
 def die(event, arguments):
