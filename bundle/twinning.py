@@ -36,7 +36,8 @@ class TwinContents:
 
 
 def write_twins(bundle: Bundle, contents: TwinContents | None, path: Path | str | None = None) -> Bundle:
-    """The bundle with these twins and no others, or none at all; written to `path`, or in its own place.
+    """The bundle with these twins and no others, or none at all, written to `path`, or in its own place unless
+    it is there already.
 
     Raises ValueError where the contents do not fit the bundle, BundleError and StorageError where it cannot
     be read again or written, or has been replaced meanwhile.
@@ -46,6 +47,8 @@ def write_twins(bundle: Bundle, contents: TwinContents | None, path: Path | str 
     if contents is not None:
         _add(document, files, contents)
     document["id"] = manifest_id(document)
+    if target == bundle.path and document["id"] == bundle.manifest.id:
+        return bundle
     return publish(target, document, files, bundle.manifest.id if target == bundle.path else None)
 
 

@@ -23,6 +23,7 @@ COMMANDS = (
     "distill",
     "export",
     "evaluate",
+    "quantize",
     "aggregator",
     "device",
     "predict",

@@ -18,37 +18,44 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from student_builder.data import Dataset, load_data
-    from student_builder.errors import DataError, ExperimentError, TeacherError
-    from student_builder.evaluation import Evaluation, evaluate, plot
+    from student_builder.errors import AccuracyError, DataError, ExperimentError, TeacherError
+    from student_builder.evaluation import Evaluation, evaluate, own_source, plot
     from student_builder.experiment import Experiment, load_experiment
     from student_builder.pipeline import build, run_step
     from student_builder.progress import Progress, RichProgress, Silent
+    from student_builder.quantization import Quantization, quantize
 
 _PLACES = {
     "build": "pipeline",
     "run_step": "pipeline",
     "Dataset": "data",
     "load_data": "data",
+    "AccuracyError": "errors",
     "DataError": "errors",
     "ExperimentError": "errors",
     "TeacherError": "errors",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
+    "own_source": "evaluation",
     "plot": "evaluation",
     "Experiment": "experiment",
     "load_experiment": "experiment",
     "Progress": "progress",
     "RichProgress": "progress",
     "Silent": "progress",
+    "Quantization": "quantization",
+    "quantize": "quantization",
 }
 
 __all__ = [
+    "AccuracyError",
     "DataError",
     "Dataset",
     "Evaluation",
     "Experiment",
     "ExperimentError",
     "Progress",
+    "Quantization",
     "RichProgress",
     "Silent",
     "TeacherError",
@@ -56,7 +63,9 @@ __all__ = [
     "evaluate",
     "load_data",
     "load_experiment",
+    "own_source",
     "plot",
+    "quantize",
     "run_step",
 ]
 

@@ -14,7 +14,7 @@ from partitioner import Partition
 from student_builder.distillation import Ensemble
 from student_builder.files import read_json
 from student_builder.networks import count_multiply_adds, count_parameters
-from student_builder.onnx_export import export_student, run_students
+from student_builder.onnx_export import answers, export_student, run_students
 from student_builder.progress import Progress
 from student_builder.workspace import Workspace
 
@@ -32,7 +32,7 @@ def make_bundle(
     models = _export(workspace, ensemble, progress)
     merger = _measure_moments(workspace, ensemble, models, progress)
     validation = workspace.validation
-    partials = _answers(models, validation.images, "answer to validation", progress)
+    partials = answers(models, validation.images, "answer to validation", progress)
     with progress.task("measure every subset", 2 ** len(models) - 1) as task:
         accuracy = subset_accuracy(merger, partials, validation.labels, task.advance)
     image_shape = workspace.dataset.image_shape
@@ -79,25 +79,13 @@ def _measure_moments(
     """Mean and covariance of the partial logits, on training images: validation images only judge."""
     section = workspace.experiment.merge
     images = workspace.train.first(section.images).images
-    partials = _answers(models, images, "measure the moments", progress)
+    partials = answers(models, images, "measure the moments", progress)
     means = partials.mean(1, dtype=np.float64)
     covariance = None
     if section.fill == "ridge":
         stacked = partials.transpose(1, 0, 2).reshape(len(images), -1) - means.reshape(-1)
         covariance = stacked.T @ stacked / len(images)
     return Merger(ensemble.student_parts, ensemble.bias.numpy(), means, section.fill, covariance)
-
-
-def _answers(
-    models: Sequence[bytes], images: NDArray[np.uint8], name: str, progress: Progress
-) -> NDArray[np.float32]:
-    """Partial logits [S, N, classes]."""
-    answers = []
-    with progress.task(name, len(models)) as task:
-        for partial in run_students(models, images):
-            answers.append(partial)
-            task.advance()
-    return np.stack(answers)
 
 
 def _self_test_images(shape: tuple[int, int, int]) -> NDArray[np.uint8]:

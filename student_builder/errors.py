@@ -21,3 +21,9 @@ class TeacherError(NonnError):
     """The teacher's module, weights or structure cannot be used."""
 
     exit_code: ClassVar[int] = 5
+
+
+class AccuracyError(NonnError):
+    """No int8 twin keeps enough of its student's accuracy."""
+
+    exit_code: ClassVar[int] = 19

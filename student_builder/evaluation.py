@@ -7,11 +7,20 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle import Bundle, Fill, LossSummary, Merger, accuracy_by_lost, subset_accuracy, subset_members
+from bundle import (
+    Bundle,
+    Fill,
+    LossSummary,
+    Merger,
+    Precision,
+    accuracy_by_lost,
+    subset_accuracy,
+    subset_members,
+)
 from student_builder.data import Dataset, load_data, split_validation
 from student_builder.errors import DataError
 from student_builder.files import write_file, write_json
-from student_builder.onnx_export import run_students
+from student_builder.onnx_export import answers
 from student_builder.progress import Progress, Silent
 
 Split = Literal["test", "validation", "train"]
@@ -26,6 +35,7 @@ class Evaluation:
     source: str
     split: Split
     fill: Fill
+    precision: Precision
     images: int
     accuracy: NDArray[np.float32]
 
@@ -43,6 +53,7 @@ class Evaluation:
             "split": self.split,
             "images": self.images,
             "fill": self.fill,
+            "precision": self.precision,
             "by_lost": {str(summary.pop("lost")): summary for summary in summaries},
             "every_subset": [
                 {"answering": list(subset_members(mask)), "accuracy": float(self.accuracy[mask])}
@@ -60,36 +71,55 @@ def evaluate(
     split: Split = "test",
     progress: Progress | None = None,
     fill: Fill | None = None,
+    precision: Precision = "fp32",
 ) -> Evaluation:
     """Run every student of a bundle by ONNX Runtime and merge every subset of their partial logits.
 
     source: as in an experiment's data.source, paths relative to the working folder. fill: what stands in for
-    lost parts, instead of the bundle's own rule.
+    lost parts, instead of the bundle's own rule. precision: with int8, students answer by their
+    twins where they have one.
 
     Raises:
         DataError: where the data cannot be read or is not of the bundle's kind, or the bundle lacks what
-            `fill` needs.
+            `fill` or `precision` needs.
     """
     progress = progress or Silent()
     merger = _merger(bundle, fill or bundle.manifest.fill)
+    models = _models(bundle, precision)
+    images, labels = select_split(bundle, load_matching(bundle, source), split)
+    partials = answers(models, images, "run the students", progress)
+    with progress.task("merge every subset", 2 ** len(models) - 1) as task:
+        accuracy = subset_accuracy(merger, partials, labels, task.advance)
+    return Evaluation(bundle, source, split, merger.fill, precision, len(images), accuracy)
+
+
+def load_matching(bundle: Bundle, source: str) -> Dataset:
+    """The data set of a source, which must have the bundle's classes. Raises DataError."""
     data = load_data(source)
     if data.label_names != bundle.manifest.labels:
         raise DataError(
             f"{source} and the bundle {bundle.manifest.name} name different classes: "
-            "evaluate on data of the same kind"
+            "use data of the same kind"
         )
-    images, labels = _select(bundle, data, split)
-    bundle.manifest.input.check(images)
-    students = range(len(bundle.manifest.students))
-    partials = []
-    with progress.task("run the students", len(students)) as task:
-        for partial in run_students([bundle.student_bytes(student) for student in students], images):
-            partials.append(partial)
-            task.advance()
-    subsets = 2 ** len(students) - 1
-    with progress.task("merge every subset", subsets) as task:
-        accuracy = subset_accuracy(merger, np.stack(partials), labels, task.advance)
-    return Evaluation(bundle, source, split, merger.fill, len(images), accuracy)
+    return data
+
+
+def own_source(bundle: Bundle) -> str:
+    """The source that the bundle was built from, where it is one that any machine has. Raises DataError."""
+    data = bundle.manifest.experiment.get("data")
+    source = data.get("source") if isinstance(data, dict) else None
+    if isinstance(source, str) and (source == "digits" or source.startswith("torchvision:")):
+        return source
+    raise DataError(f"the bundle {bundle.path} brings no data: name some with --data, for example npz:PATH")
+
+
+def _models(bundle: Bundle, precision: Precision) -> list[bytes]:
+    if precision == "int8" and not bundle.manifest.twins:
+        raise DataError(f"no student of {bundle.path} has an int8 twin: `nonn quantize` makes them")
+    return [
+        bundle.student_bytes(student.index, precision if student.int8 else "fp32")
+        for student in bundle.manifest.students
+    ]
 
 
 def _merger(bundle: Bundle, fill: Fill) -> Merger:
@@ -104,7 +134,13 @@ def _merger(bundle: Bundle, fill: Fill) -> Merger:
     return Merger(own.student_parts, own.bias, own.means, fill, own.covariance)
 
 
-def _select(bundle: Bundle, data: Dataset, split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def select_split(bundle: Bundle, data: Dataset, split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images uint8 [N, H, W, C] and labels int64 [N].
+
+    Raises DataError for another split than `test` of data that the bundle was not built from, and InputError
+    for images of another size.
+    """
+    bundle.manifest.input.check(data.train_images)
     if split == "test":
         return data.test_images, data.test_labels
     try:
@@ -148,7 +184,7 @@ def plot(evaluation: Evaluation, path: Path) -> None:
     manifest = evaluation.bundle.manifest
     axes.set(
         title=f"{manifest.name}: {len(manifest.students)} students, {manifest.parts} parts, "
-        f"{evaluation.images:,} {evaluation.split} images, fill {evaluation.fill}",
+        f"{evaluation.images:,} {evaluation.split} images, fill {evaluation.fill}, {evaluation.precision}",
         xlabel="students lost",
         ylabel="top-1 accuracy, %",
         xticks=lost,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bundle import Bundle
     from student_builder import Evaluation
 
 HELP = "measure the accuracy of every subset of a bundle's students"
@@ -33,10 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what stands in for lost parts (default: the bundle's own rule)",
     )
     parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        default="fp32",
+        help="int8: students answer by their int8 twins, where they have one; default: fp32",
+    )
+    parser.add_argument(
         "--output",
         type=_json_file,
         metavar="FILE.json",
-        help="default: runs/NAME/evaluation-SPLIT[-FILL].json",
+        help="default: runs/NAME/evaluation-SPLIT[-FILL][-int8].json",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
 
@@ -50,11 +55,13 @@ def _json_file(text: str) -> Path:
 
 def run(args: argparse.Namespace) -> int:
     from bundle import Bundle
-    from student_builder import RichProgress, evaluate, plot
+    from student_builder import RichProgress, evaluate, own_source, plot
 
     bundle = Bundle.load(args.bundle)
-    evaluation = evaluate(bundle, args.data or _own_source(bundle), args.split, RichProgress(), args.fill)
-    kind = args.split if args.fill is None else f"{args.split}-{args.fill}"
+    source = args.data or own_source(bundle)
+    evaluation = evaluate(bundle, source, args.split, RichProgress(), args.fill, args.precision)
+    kinds = (args.split, args.fill, "int8" if args.precision == "int8" else None)
+    kind = "-".join(name for name in kinds if name)
     output = args.output or Path("runs") / bundle.manifest.name / f"evaluation-{kind}.json"
     picture = output.with_suffix(".png")
     evaluation.save(output)
@@ -67,23 +74,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _own_source(bundle: "Bundle") -> str:
-    from student_builder import DataError
-
-    data = bundle.manifest.experiment.get("data")
-    source = data.get("source") if isinstance(data, dict) else None
-    if isinstance(source, str) and (source == "digits" or source.startswith("torchvision:")):
-        return source
-    raise DataError(f"the bundle {bundle.path} brings no data: name some with --data, for example npz:PATH")
-
-
 def _show(evaluation: "Evaluation") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     name, fill = evaluation.bundle.manifest.name, evaluation.fill
-    title = f"{name}, {evaluation.images:,} {evaluation.split} images, fill {fill}"
+    title = f"{name}, {evaluation.images:,} {evaluation.split} images, fill {fill}, {evaluation.precision}"
     table = Table("lost", "subsets", "mean", "worst", "best", title=title, box=SIMPLE_HEAD)
     for column in table.columns:
         column.justify = "right"
