@@ -36,8 +36,8 @@ class TwinContents:
 
 
 def write_twins(bundle: Bundle, contents: TwinContents | None, path: Path | str | None = None) -> Bundle:
-    """The bundle with these twins and no others, or none at all, written to `path`, or in its own place unless
-    it is there already.
+    """The bundle with these twins and no others, or none at all, written to `path`, or in its own place
+    unless it is there already.
 
     Raises ValueError where the contents do not fit the bundle, BundleError and StorageError where it cannot
     be read again or written, or has been replaced meanwhile.

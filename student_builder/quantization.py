@@ -69,8 +69,8 @@ class Quantization:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; drops in points, accuracies from 0 to 1."""
-        fp32, int8 = self.bundle.accuracy, self.accuracy
+        """JSON values; drops in points, accuracies from 0 to 1; with no twin kept, they are of all twins."""
+        fp32, int8 = self.bundle.accuracy, self.accuracy if self.kept else self.first
         rows = zip(drops(fp32, int8), accuracy_by_lost(fp32), accuracy_by_lost(int8), strict=True)
         return {
             "bundle": self.bundle.manifest.id,

@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Make an int8 twin of every student (static quantisation, calibrated on training images), measure "
         "the accuracy of every subset of students with all twins in int8 on the validation images, and put "
-        "the twins into the bundle beside the fp32 students. A student whose twin costs too much stays without. "
-        "The bundle's fp32 students, accuracies and self-test stay as they are; devices choose by speed."
+        "the twins into the bundle beside the fp32 students. A student whose twin costs too much stays "
+        "without. The fp32 students, their accuracies and their self-test stay as they are."
     )
     parser.epilog = "example: nonn quantize samples/cifar100 --data npz:cifar100.npz --output cifar100-int8"
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")

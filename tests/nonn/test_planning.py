@@ -64,9 +64,10 @@ def test_costs_are_those_that_are_counted(
     import torch
 
     from student_builder import networks
+    from student_builder.student import Student as Built
 
     height, wide, channels = image
-    built = networks.Student(f"wrn-{depth}-{width}", channels, torch.zeros(classes, filters))
+    built = Built(f"wrn-{depth}-{width}", channels, torch.zeros(classes, filters))
     cost = student_cost(Network(depth, width), Image(*image), filters, classes)
     assert cost.multiply_adds == networks.count_multiply_adds(built, (channels, height, wide))
     assert cost.parameters == networks.count_parameters(built)
