@@ -7,6 +7,8 @@ import platform
 from pathlib import Path
 from typing import Final
 
+from bundle.footprint import RUNTIME_BYTES
+
 # A container's limit and what it uses of it, in the second and in the first version of control groups.
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _CGROUP_FILES: Final = (
@@ -14,6 +16,7 @@ _CGROUP_FILES: Final = (
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
 _MEMORY_INFO: Final = Path("/proc/meminfo")
+_PROCESS: Final = Path("/proc/self/status")
 
 
 def architecture() -> str:
@@ -25,10 +28,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def peak_resident() -> int:
+    """Bytes that this process has had in memory at the most; 0 when the system does not say."""
+    return _kilobytes(_PROCESS, "VmHWM") or 0
+
+
 def available_memory() -> int:
     """Bytes to be had without swapping, within the container's limit; 0 when the system does not say."""
     found = [size for size in (_read_available(), _read_cgroup_rest()) if size is not None]
     return min(found, default=0)
+
+
+def memory_for_students() -> int:
+    """Bytes that a device may offer before it has loaded anything; 0 when the system does not say."""
+    available = available_memory()
+    return max(available - RUNTIME_BYTES, 1) if available else 0
 
 
 def trim_memory() -> None:
@@ -38,11 +52,16 @@ def trim_memory() -> None:
 
 
 def _read_available() -> int | None:
+    return _kilobytes(_MEMORY_INFO, "MemAvailable")
+
+
+def _kilobytes(path: Path, key: str) -> int | None:
+    """Bytes, from a line such as `VmHWM:  1234 kB`."""
     try:
-        lines = _MEMORY_INFO.read_text().splitlines()
+        lines = path.read_text().splitlines()
     except OSError:
         return None
-    values = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    values = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")]
     return values[0] if values else None
 
 

@@ -8,11 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.footprint import LARGEST_RUN, student_bytes
 from device_node.errors import BudgetPassed, StudentUnusable, WorkRefused
 
 TOLERANCE: Final = 1e-3  # of the self-test: processors differ in the last bits, and in no more
-# Images computed at once. On WRN-16-1 larger runs are no faster, and one of 64 takes 23 MB more memory.
-LARGEST_RUN: Final = 16
 # Of timing a student in its self-test; on a slow device the test itself is the only measure.
 TIMING_SECONDS, TIMING_RUNS = 0.05, 10
 _INPUT, _OUTPUT = "images", "partial_logits"
@@ -25,12 +24,12 @@ def _always() -> bool:
 class Student:
     """From images, uint8 [N, height, width, channels], to partial logits, float32 [N, classes].
 
-    bytes: of its file. image_seconds: that one image takes, as measured in the self-test; 0 before.
+    footprint: bytes of memory that it takes, about. image_seconds: that one image takes, as measured in the
+    self-test; 0 before.
     """
 
     def __init__(self, model: bytes, threads: int) -> None:
         """Raises StudentUnusable when ONNX Runtime cannot load it or its graph is of another form."""
-        self.bytes = len(model)
         self.image_seconds = 0.0
         try:
             self._session = _session(model, threads)
@@ -42,6 +41,7 @@ class Student:
             raise StudentUnusable(f"its graph is not from uint8 {_INPUT} to float32 {_OUTPUT}: {found}")
         # A dimension that the graph leaves open has a name or None here.
         self._shape: tuple[Any, ...] = tuple(inputs[0].shape[1:])
+        self.footprint = student_bytes(len(model), [size for size in self._shape if isinstance(size, int)])
 
     def compute(self, images: NDArray[np.uint8], wanted: Callable[[], bool] = _always) -> NDArray[np.float32]:
         """Raises BudgetPassed when it is not `wanted` any longer before a run of images is begun.
