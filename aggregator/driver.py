@@ -144,7 +144,7 @@ class Driver:
 
     def status(self, version: str) -> bytes:
         now = time.monotonic()
-        return wire.status(self.bundle, self.core.status(now), version, now - self.started)
+        return wire.status(self.bundle, self.core.status(now), version, now - self.started, time.time())
 
     def _execute(self, effect: effects.Effect) -> None:
         now = time.monotonic()

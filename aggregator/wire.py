@@ -13,7 +13,7 @@ from aggregator.effects import Answer, Reloaded, SendWork
 from aggregator.errors import SettingsError
 from aggregator.policy import Policy
 from aggregator.settings import Settings
-from aggregator.status import ClusterStatus, DeviceStatus
+from aggregator.status import ClusterStatus, DeviceStatus, StudentStatus
 from bundle import Bundle, InputError
 from protos import PROTOCOL_VERSION, nonn_pb2, policies, tensors
 
@@ -184,17 +184,15 @@ def _whence(bundle_id: str, answered: tuple[int, ...], missing: tuple[int, ...],
     ).SerializeToString()
 
 
-def status(bundle: Bundle, state: ClusterStatus, version: str, uptime: float) -> bytes:
+def status(bundle: Bundle, state: ClusterStatus, version: str, uptime: float, clock: float) -> bytes:
+    """clock: now, in seconds since 1970."""
     manifest = bundle.manifest
     return nonn_pb2.StatusResponse(
         bundle_id=manifest.id,
         bundle_name=manifest.name,
         input_shape=manifest.input.shape,
         labels=manifest.labels,
-        students=[
-            nonn_pb2.StudentStatus(student=entry.student, part=entry.part, device_ids=entry.devices)
-            for entry in state.students
-        ],
+        students=[_student_status(bundle, student) for student in state.students],
         devices=[_device_status(device) for device in state.devices],
         expected_accuracy=state.expected_accuracy,
         answered=state.answered,
@@ -204,6 +202,7 @@ def status(bundle: Bundle, state: ClusterStatus, version: str, uptime: float) ->
         software_version=version,
         uptime_seconds=uptime,
         staged_bundle_id=state.staged,
+        clock_seconds=clock,
     ).SerializeToString()
 
 
@@ -226,6 +225,17 @@ def _refusal_reason(refusal: nonn_pb2.Refusal) -> str:
     known = refusal.code in nonn_pb2.RefusalCode.values()
     name = nonn_pb2.RefusalCode.Name(refusal.code) if known else str(refusal.code)
     return f"{name}: {one_line(refusal.reason)}"
+
+
+def _student_status(bundle: Bundle, student: StudentStatus) -> nonn_pb2.StudentStatus:
+    entry = bundle.manifest.students[student.student]
+    return nonn_pb2.StudentStatus(
+        student=student.student,
+        part=student.part,
+        device_ids=student.devices,
+        sha256=entry.sha256,
+        bytes=entry.bytes,
+    )
 
 
 def _device_status(device: DeviceStatus) -> nonn_pb2.DeviceStatus:
