@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "aggregator",
     "device",
+    "doctor",
     "predict",
     "status",
     "reload",

@@ -50,7 +50,13 @@ HEAVY = [
 ]
 
 # Names of the command line that must start without the building side's packages.
-LIGHT_MODULES = ["nonn.cli", "nonn.client", "nonn.commands.aggregator", "nonn.commands.device"]
+LIGHT_MODULES = [
+    "nonn.cli",
+    "nonn.client",
+    "nonn.commands.aggregator",
+    "nonn.commands.device",
+    "nonn.commands.doctor",
+]
 
 
 def sources(package: str) -> list[Path]:
