@@ -1,8 +1,8 @@
-"""What a device takes of a board's memory: the most that was resident (VmHWM), of `nonn device` as users run it.
+"""What a device takes of a board's memory: the most that `nonn device` had resident (VmHWM).
 
 One device with one student of each sample bundle, and one that holds all eight: once they are ready, after
-requests of one image, and after full batches. Beside it, the estimate that students are placed by. A page that
-processes share (libraries) counts for each, so on a board with one device the figures are what is taken.
+requests of one image, and after full batches. Beside it, the estimate that students are placed by. A page of
+a library that processes share counts for each; on a board with one device the figures are what is taken.
 """
 
 import argparse

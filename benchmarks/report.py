@@ -99,7 +99,7 @@ def soak(found: Figures) -> list[str]:
 
 def memory(found: Figures) -> list[str]:
     lines = [
-        "| bundle | students on the device | ready | after requests of one image | after batches of 64 | estimate |",
+        "| bundle | students | ready | after requests of one image | after batches of 64 | estimate |",
         "|---|---|---|---|---|---|",
     ]
     for name in ("digits", "cifar100"):
