@@ -140,6 +140,7 @@ def test_an_aggregator_that_is_older_says_neither_time_nor_files(scripted: Scrip
     assert cluster.round_trip > 0
 
 
+@pytest.mark.slow
 def test_certificates(bundle: Bundle, tmp_path: Path, capsys: Captured) -> None:
     certificates = Certificates(tmp_path / "certs", born=LONG_AGO)
     tls = certificates.aggregator()
