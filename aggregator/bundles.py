@@ -61,7 +61,7 @@ class Bundles:
         least = min(student.memory_bytes for student in self.served.model.students)
         if 0 < device.facts.memory_bytes < least:
             offered = device.facts.memory_bytes / 1e6
-            problem = f"a student needs {least / 1e6:.0f} MB or more, and it offers {offered:.0f} MB"
+            problem = f"a student needs {least / 1e6:.3g} MB or more, and it offers {offered:.3g} MB"
             self._emit(Note(f"{device.name} has no room for any student: {problem}", warning=True))
 
     def lose(self, now: float, device: Device) -> None:

@@ -142,7 +142,8 @@ class Driver:
 
     def status(self, version: str) -> bytes:
         now = time.monotonic()
-        return status_message(self.bundle, self.core.status(now), version, now - self.started)
+        state = self.core.status(now)
+        return status_message(self.bundle, state, version, now - self.started, time.time())
 
     def _execute(self, effect: effects.Effect) -> None:
         now = time.monotonic()

@@ -7,10 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle import Bundle, InputSpec, Merger, subset_mask
-
-# What a loaded student needs besides a few copies of its weights: the runtime's arena for activations.
-SESSION_BYTES = 40 * 2**20
-COPIES_OF_WEIGHTS = 4
+from bundle.footprint import student_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class Model:
                 index=entry.index,
                 part=entry.part,
                 sha256=entry.sha256,
-                memory_bytes=COPIES_OF_WEIGHTS * entry.bytes + SESSION_BYTES,
+                memory_bytes=student_bytes(entry.bytes, manifest.input.shape),
                 cost=entry.multiply_adds,
                 twin=entry.int8.sha256 if entry.int8 else "",
             )

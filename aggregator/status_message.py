@@ -1,21 +1,19 @@
 """The cluster's state as the Status call tells it."""
 
-from aggregator.status import ClusterStatus, DeviceStatus
+from aggregator.status import ClusterStatus, DeviceStatus, StudentStatus
 from bundle import Bundle
 from protos import nonn_pb2
 
 
-def status_message(bundle: Bundle, state: ClusterStatus, version: str, uptime: float) -> bytes:
+def status_message(bundle: Bundle, state: ClusterStatus, version: str, uptime: float, clock: float) -> bytes:
+    """clock: now, in seconds since 1970."""
     manifest = bundle.manifest
     return nonn_pb2.StatusResponse(
         bundle_id=manifest.id,
         bundle_name=manifest.name,
         input_shape=manifest.input.shape,
         labels=manifest.labels,
-        students=[
-            nonn_pb2.StudentStatus(student=entry.student, part=entry.part, device_ids=entry.devices)
-            for entry in state.students
-        ],
+        students=[_student_status(bundle, student) for student in state.students],
         devices=[_device_status(device) for device in state.devices],
         expected_accuracy=state.expected_accuracy,
         answered=state.answered,
@@ -25,7 +23,19 @@ def status_message(bundle: Bundle, state: ClusterStatus, version: str, uptime: f
         software_version=version,
         uptime_seconds=uptime,
         staged_bundle_id=state.staged,
+        clock_seconds=clock,
     ).SerializeToString()
+
+
+def _student_status(bundle: Bundle, student: StudentStatus) -> nonn_pb2.StudentStatus:
+    entry = bundle.manifest.students[student.student]
+    return nonn_pb2.StudentStatus(
+        student=student.student,
+        part=student.part,
+        device_ids=student.devices,
+        sha256=entry.sha256,
+        bytes=entry.bytes,
+    )
 
 
 def _device_status(device: DeviceStatus) -> nonn_pb2.DeviceStatus:

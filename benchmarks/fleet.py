@@ -1,5 +1,6 @@
 """An aggregator with any number of devices of one student each, and the bare fan-out of the same shape."""
 
+import math
 import tempfile
 import time
 from dataclasses import dataclass
@@ -7,14 +8,13 @@ from dataclasses import dataclass
 import grpc
 import numpy as np
 
-from aggregator import wire
+from aggregator import Model, wire
 from aggregator.effects import Answer, SendWork
 from benchmarks import common, echo
 from bundle import Bundle
 from protos import nonn_pb2, nonn_pb2_grpc, tensors
 
 DEVICE_PROCESSES = 8
-DEVICE_MEGABYTES = 64  # room for one student, not for two
 PREDICT = "/nonn.v1.Inference/Predict"
 OPTIONS = ("--heal-after", "never", "--max-batch", "1", "--window", "4")
 START_SECONDS = 120.0
@@ -88,16 +88,22 @@ def start_ours(children: common.Children, fan_out: int, bundle: Bundle, real: bo
         "nonn", "aggregator", "--bundle", bundle.path, "--listen", "127.0.0.1:0", *OPTIONS
     )
     address = common.first_line(aggregator, "listening on ")
+    room = room_for_one(bundle)
     if real:
         state = children.enter_context(tempfile.TemporaryDirectory())
         for index in range(fan_out):
-            arguments = ("--aggregator", address, "--name", f"device-{index}", "--memory", DEVICE_MEGABYTES)
+            arguments = ("--aggregator", address, "--name", f"device-{index}", "--memory", room)
             children.start("nonn", "device", *arguments, XDG_STATE_HOME=state)
     else:
         for streams in shares(fan_out):
-            children.start("benchmarks.light_devices", address, "--streams", streams)
+            children.start("benchmarks.light_devices", address, "--streams", streams, "--memory", room)
     wait_until_serving(address, fan_out)
     return Side("nonn", aggregator.pid, address, PREDICT, request_of(bundle))
+
+
+def room_for_one(bundle: Bundle) -> int:
+    """Megabytes that are enough for one student, not for two."""
+    return math.ceil(1.5e-6 * min(student.memory_bytes for student in Model.of(bundle).students))
 
 
 def shares(fan_out: int) -> list[int]:

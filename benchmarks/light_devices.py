@@ -17,13 +17,12 @@ from protos import PROTOCOL_VERSION, nonn_pb2, tensors
 
 CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 JOIN = "/nonn.v1.Cluster/Join"
-# Room for one student of a sample bundle, not for two.
-MEMORY = 64_000_000
 
 
 class LightDevice:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, megabytes: int) -> None:
         self.name = name
+        self._memory_bytes = megabytes * 1_000_000
         self._students: dict[int, np.ndarray] = {}
 
     async def run(self, address: str) -> None:
@@ -40,7 +39,7 @@ class LightDevice:
             name=self.name,
             protocol_version=PROTOCOL_VERSION,
             architecture="light",
-            memory_bytes=MEMORY,
+            memory_bytes=self._memory_bytes,
             cores=1,
         )
 
@@ -86,16 +85,18 @@ class LightDevice:
         )
 
 
-async def run(address: str, streams: int) -> None:
-    await asyncio.gather(*(LightDevice(f"light-{index}").run(address) for index in range(streams)))
+async def run(address: str, streams: int, megabytes: int) -> None:
+    devices = [LightDevice(f"light-{index}", megabytes) for index in range(streams)]
+    await asyncio.gather(*(device.run(address) for device in devices))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
     parser.add_argument("--streams", type=int, required=True)
+    parser.add_argument("--memory", type=int, required=True, metavar="MB", help="that each says it has")
     arguments = parser.parse_args()
-    uvloop.run(run(arguments.address, arguments.streams))
+    uvloop.run(run(arguments.address, arguments.streams, arguments.memory))
 
 
 if __name__ == "__main__":

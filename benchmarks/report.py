@@ -97,6 +97,19 @@ def soak(found: Figures) -> list[str]:
     return [*lines, "", f"Leaks: {', '.join(found['leaks']) or 'none'}."]
 
 
+def memory(found: Figures) -> list[str]:
+    lines = [
+        "| bundle | students | ready | after requests of one image | after batches of 64 | estimate |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in ("digits", "cifar100"):
+        for row in found[name]:
+            cells = [f"{row[when]['peak']:.0f} MB" for when in ("ready", "one_image")]
+            cells += [f"**{row['batches']['peak']:.0f} MB**", f"{row['estimate']:.0f} MB"]
+            lines.append(f"| {name} | {row['students']} | {' | '.join(cells)} |")
+    return lines
+
+
 TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "fanout": fanout,
     "fanout-same-engine": fanout,
@@ -104,6 +117,7 @@ TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "throughput": throughput,
     "recovery": recovery,
     "soak": soak,
+    "memory": memory,
 }
 
 

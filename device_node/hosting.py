@@ -8,12 +8,13 @@ from itertools import chain
 from typing import Any, Final
 
 from bundle.errors import StorageError
+from bundle.footprint import RUNTIME_BYTES, student_bytes
 from device_node.cache import StudentCache, is_digest
 from device_node.choice import File, Wish, choose, files_of, int8_pays
 from device_node.errors import StudentUnusable, one_line
 from device_node.fetch import fetch_student
 from device_node.figures import Figure, Figures, current_conditions
-from device_node.machine import trim_memory
+from device_node.machine import available_memory, trim_memory
 from device_node.state import StateFolder
 from device_node.students import Student
 from protos import nonn_pb2
@@ -48,6 +49,7 @@ class Hosting:
         self._precision = precision
         self._memory_bytes = memory_bytes
         self._loaded: dict[tuple[str, ...], Student] = {}  # by the digests of all its files
+        self._runtime_loaded = False  # with the first student, and for good
         self._due: list[nonn_pb2.AssignedStudent] = []
         self._making: nonn_pb2.AssignedStudent | None = None
         self._assignment = 0  # number of the latest
@@ -147,17 +149,24 @@ class Hosting:
         return last if int8_pays(first.image_seconds, last.image_seconds) else first
 
     def _check_room(self, assigned: nonn_pb2.AssignedStudent) -> None:
-        """A student takes more memory than its file, so what is refused here certainly does not fit."""
+        """Refuse what does not fit before anything of it is fetched or loaded."""
         names = sum(map(len, self.serving.values()))
         if names >= MOST_STUDENTS:
             raise StudentUnusable(f"this device serves {names} students already, and takes no more")
-        if _digests(assigned) in self._loaded or not self._memory_bytes:
+        if _digests(assigned) in self._loaded:
             return
-        taken = sum(student.bytes for student in self._loaded.values())
-        if taken + assigned.bytes > self._memory_bytes:
+        needed = student_bytes(assigned.bytes, assigned.self_test_images.shape[1:])
+        taken = sum(student.footprint for student in self._loaded.values())
+        if 0 < self._memory_bytes < taken + needed:
             raise StudentUnusable(
-                f"its {_megabytes(assigned.bytes)} and the {_megabytes(taken)} of the students here already "
-                f"are more than the {_megabytes(self._memory_bytes)} that students may use (--memory)"
+                f"it needs about {_megabytes(needed)}, and with the {_megabytes(taken)} of the students here "
+                f"that is more than the {_megabytes(self._memory_bytes)} that students may use (--memory)"
+            )
+        needed += 0 if self._runtime_loaded else RUNTIME_BYTES
+        free = available_memory()
+        if 0 < free < needed:
+            raise StudentUnusable(
+                f"it needs about {_megabytes(needed)}, and {_megabytes(free)} are free here"
             )
 
     async def _load(self, file: File, stub: Any) -> Student:
@@ -169,7 +178,9 @@ class Hosting:
                 await asyncio.to_thread(self._cache.write, digest, model)
             except StorageError as error:  # a full disk keeps no one from serving what is in memory
                 log.warning("a student is not kept on disk: %s", error)
-        return await asyncio.to_thread(Student, model, self._threads, file.precision)
+        student = await asyncio.to_thread(Student, model, self._threads, file.precision)
+        self._runtime_loaded = True
+        return student
 
     def _examine(self, student: Student, file: File, assigned: nonn_pb2.AssignedStudent) -> None:
         """Whether it answers rightly, and how fast. Raises StudentUnusable."""

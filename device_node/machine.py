@@ -7,6 +7,8 @@ import platform
 from pathlib import Path
 from typing import Final
 
+from bundle.footprint import RUNTIME_BYTES
+
 # A container's limit and what it uses of it, in the second and in the first version of control groups.
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _CGROUP_FILES: Final = (
@@ -52,6 +54,12 @@ def available_memory() -> int:
     """Bytes to be had without swapping, within the container's limit; 0 when the system does not say."""
     found = [size for size in (_read_available(), _read_cgroup_rest()) if size is not None]
     return min(found, default=0)
+
+
+def memory_for_students() -> int:
+    """Bytes that a device may offer before it has loaded anything; 0 when the system does not say."""
+    available = available_memory()
+    return max(available - RUNTIME_BYTES, 1) if available else 0
 
 
 def trim_memory() -> None:

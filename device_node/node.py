@@ -38,7 +38,7 @@ class DeviceNode:
         self._settings = settings
         self._state = state
         megabytes = settings.memory_megabytes
-        self._memory_bytes = machine.available_memory() if megabytes is None else megabytes * 1_000_000
+        self._memory_bytes = machine.memory_for_students() if megabytes is None else megabytes * 1_000_000
         self._cache = StudentCache(state.path / "students", settings.cache_megabytes * 1_000_000)
         self._hosting = Hosting(state, self._cache, settings.threads, self._memory_bytes, settings.precision)
         self._credentials = load_credentials(settings)

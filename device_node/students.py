@@ -2,17 +2,16 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.footprint import LARGEST_RUN, student_bytes
 from device_node.choice import FP32_TOLERANCE, Precision
 from device_node.errors import BudgetPassed, StudentUnusable, WorkRefused
 from device_node.timing import BRIEF_RUNS, BRIEF_SECONDS, time_runs
 
-# Images computed at once. On WRN-16-1 larger runs are no faster, and one of 64 takes 23 MB more memory.
-LARGEST_RUN: Final = 16
 _INPUT, _OUTPUT = "images", "partial_logits"
 
 
@@ -23,17 +22,16 @@ def _always() -> bool:
 class Student:
     """From images, uint8 [N, height, width, channels], to partial logits, float32 [N, classes].
 
-    bytes, precision: of its file. image_seconds: that one image takes, as measured here or earlier; 0 when
-    not known.
+    footprint: bytes of memory that it takes, about. precision: of its file. image_seconds: that one image
+    takes, as measured here or earlier; 0 when not known.
     """
 
     def __init__(self, model: bytes, threads: int, precision: Precision = "fp32") -> None:
         """Raises StudentUnusable when ONNX Runtime cannot load it or its graph is of another form."""
-        self.bytes = len(model)
         self.precision = precision
         self.image_seconds = 0.0
         try:
-            self._session = _session(model, threads)
+            self._session = _session(model, threads, precision)
         except Exception as error:  # onnxruntime's own exceptions share no base
             raise StudentUnusable(f"ONNX Runtime cannot load it: {_first_line(error)}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -42,6 +40,7 @@ class Student:
             raise StudentUnusable(f"its graph is not from uint8 {_INPUT} to float32 {_OUTPUT}: {found}")
         # A dimension that the graph leaves open has a name or None here.
         self._shape: tuple[Any, ...] = tuple(inputs[0].shape[1:])
+        self.footprint = student_bytes(len(model), [size for size in self._shape if isinstance(size, int)])
 
     def compute(self, images: NDArray[np.uint8], wanted: Callable[[], bool] = _always) -> NDArray[np.float32]:
         """Raises BudgetPassed when it is not `wanted` any longer before a run of images is begun.
@@ -101,7 +100,7 @@ def import_runtime() -> Any:
     return onnxruntime
 
 
-def _session(model: bytes, threads: int) -> Any:
+def _session(model: bytes, threads: int, precision: Precision) -> Any:
     runtime = import_runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -111,6 +110,8 @@ def _session(model: bytes, threads: int) -> Any:
     options.enable_mem_pattern = False
     # Spinning threads would take the processor from the other students of the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if precision == "int8":  # exact where the processor would saturate sums of products: x86 without VNNI
+        options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3  # errors are raised as well; nothing else is of use to a user
     return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

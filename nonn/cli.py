@@ -28,6 +28,7 @@ COMMANDS = (
     "device",
     "benchmark-device",
     "plan",
+    "doctor",
     "predict",
     "status",
     "reload",

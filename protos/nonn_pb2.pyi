@@ -327,7 +327,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("bundle_id", "bundle_name", "input_shape", "labels", "students", "devices", "expected_accuracy", "answered", "degraded", "refused", "dropped_messages", "software_version", "uptime_seconds", "staged_bundle_id")
+    __slots__ = ("bundle_id", "bundle_name", "input_shape", "labels", "students", "devices", "expected_accuracy", "answered", "degraded", "refused", "dropped_messages", "software_version", "uptime_seconds", "staged_bundle_id", "clock_seconds")
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_NAME_FIELD_NUMBER: _ClassVar[int]
     INPUT_SHAPE_FIELD_NUMBER: _ClassVar[int]
@@ -342,6 +342,7 @@ class StatusResponse(_message.Message):
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     STAGED_BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_SECONDS_FIELD_NUMBER: _ClassVar[int]
     bundle_id: str
     bundle_name: str
     input_shape: _containers.RepeatedScalarFieldContainer[int]
@@ -356,17 +357,22 @@ class StatusResponse(_message.Message):
     software_version: str
     uptime_seconds: float
     staged_bundle_id: str
-    def __init__(self, bundle_id: _Optional[str] = ..., bundle_name: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., labels: _Optional[_Iterable[str]] = ..., students: _Optional[_Iterable[_Union[StudentStatus, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[DeviceStatus, _Mapping]]] = ..., expected_accuracy: _Optional[float] = ..., answered: _Optional[int] = ..., degraded: _Optional[int] = ..., refused: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., software_version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., staged_bundle_id: _Optional[str] = ...) -> None: ...
+    clock_seconds: float
+    def __init__(self, bundle_id: _Optional[str] = ..., bundle_name: _Optional[str] = ..., input_shape: _Optional[_Iterable[int]] = ..., labels: _Optional[_Iterable[str]] = ..., students: _Optional[_Iterable[_Union[StudentStatus, _Mapping]]] = ..., devices: _Optional[_Iterable[_Union[DeviceStatus, _Mapping]]] = ..., expected_accuracy: _Optional[float] = ..., answered: _Optional[int] = ..., degraded: _Optional[int] = ..., refused: _Optional[int] = ..., dropped_messages: _Optional[int] = ..., software_version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., staged_bundle_id: _Optional[str] = ..., clock_seconds: _Optional[float] = ...) -> None: ...
 
 class StudentStatus(_message.Message):
-    __slots__ = ("student", "part", "device_ids")
+    __slots__ = ("student", "part", "device_ids", "sha256", "bytes")
     STUDENT_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
     DEVICE_IDS_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
     student: int
     part: int
     device_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, student: _Optional[int] = ..., part: _Optional[int] = ..., device_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    sha256: str
+    bytes: int
+    def __init__(self, student: _Optional[int] = ..., part: _Optional[int] = ..., device_ids: _Optional[_Iterable[str]] = ..., sha256: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class DeviceStatus(_message.Message):
     __slots__ = ("device_id", "name", "architecture", "state", "assigned", "serving", "last_seen_seconds", "latency_seconds", "completed", "error", "memory_bytes", "cores", "speed", "served")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nonn import cli
+from nonn.doctor.findings import Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -69,6 +70,7 @@ def error_classes() -> dict[str, int]:
 
 def test_every_exit_code_is_documented_and_none_besides() -> None:
     codes = set(error_classes().values()) | {0, cli.UNEXPECTED, cli.USAGE, cli.INTERRUPTED, cli.READER_GONE}
+    codes |= {kind.value for kind in Kind}
     assert set(documented_codes()) == codes
 
 

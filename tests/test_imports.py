@@ -56,6 +56,7 @@ LIGHT_MODULES = [
     "nonn.commands.aggregator",
     "nonn.commands.benchmark_device",
     "nonn.commands.device",
+    "nonn.commands.doctor",
 ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aggregator import events
 from aggregator.effects import SendWork
-from device_node.students import LARGEST_RUN
+from bundle.footprint import LARGEST_RUN
 from fault_lab.invariants import Broken, Invariant
 from fault_lab.simulation.lies import answers
 from fault_lab.simulation.toy import compute

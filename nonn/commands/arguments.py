@@ -5,11 +5,13 @@ import math
 from pathlib import Path
 
 
-def add_address(parser: argparse.ArgumentParser) -> None:
+def add_address(
+    parser: argparse.ArgumentParser,
+    default: str | None = "127.0.0.1:7560",
+    explained: str = "default: %(default)s",
+) -> None:
     """--aggregator, --tls and --insecure, of everything that dials."""
-    parser.add_argument(
-        "--aggregator", metavar="HOST:PORT", default="127.0.0.1:7560", help="default: %(default)s"
-    )
+    parser.add_argument("--aggregator", metavar="HOST:PORT", default=default, help=explained)
     parser.add_argument(
         "--tls",
         metavar="DIR",

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--memory",
         type=int,
         metavar="MB",
-        help="for students at the most; each takes about 42 and four times its file; default: what is free",
+        help="for students at the most, beside 95 of the device itself; default: what is free",
     )
     parser.add_argument(
         "--cache", type=int, default=512, metavar="MB", help="of students kept on disk; default: %(default)s"
@@ -45,7 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import logging
+    import os
 
+    from nonn.system import refuse_32_bit
+
+    refuse_32_bit()
+    # numpy would make a thread for each core, and a device multiplies no matrices with it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import device_node
 
     # One line on stderr for each change of state.

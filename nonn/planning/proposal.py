@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from aggregator.model import COPIES_OF_WEIGHTS, SESSION_BYTES, Student
+from aggregator.model import Student
 from aggregator.placement import Host, place
 from bundle import MAX_STUDENTS
+from bundle.footprint import student_bytes
 from nonn.planning.devices import Device
 from nonn.planning.networks import Cost, Image, Network, student_cost
 
@@ -38,6 +39,11 @@ class Task:
     def cost(self, width: float, filters: int) -> Cost:
         return student_cost(Network(self.depth, width), self.image, filters, self.classes)
 
+    def memory(self, cost: Cost) -> int:
+        """Bytes that a student takes on a device, by the estimate that the aggregator places by."""
+        shape = self.image.height, self.image.width, self.image.channels
+        return student_bytes(BYTES_A_PARAMETER * cost.parameters, shape)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -46,10 +52,7 @@ class Part:
     network: Network
     filters: int
     cost: Cost
-
-    @property
-    def memory_bytes(self) -> int:
-        return memory_bytes(self.cost)
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,6 @@ class Impossible:
     enough: float | None
 
 
-def memory_bytes(cost: Cost) -> int:
-    """That a student takes on a device, by the estimate that the aggregator places by."""
-    return COPIES_OF_WEIGHTS * BYTES_A_PARAMETER * cost.parameters + SESSION_BYTES
-
-
 def propose(task: Task, devices: Sequence[Device]) -> Proposal | Impossible:
     """devices: at least one, with names of their own."""
     proposal = _attempt(task, devices)
@@ -154,7 +152,7 @@ def _left_out(task: Task, devices: Sequence[Device]) -> tuple[LeftOut, ...]:
 
 def _shortcoming(task: Task, device: Device) -> LeftOut | None:
     least = task.cost(WIDTHS[0], 1)
-    budget, memory = device.milliseconds(least.multiply_adds), memory_bytes(least)
+    budget, memory = device.milliseconds(least.multiply_adds), task.memory(least)
     slow, small = budget > task.budget, memory > device.memory_bytes
     return LeftOut(device, budget if slow else 0.0, memory if small else 0) if slow or small else None
 
@@ -185,16 +183,15 @@ def _widest(task: Task, group: Sequence[Device]) -> int:
 
 def _suits(task: Task, device: Device, cost: Cost) -> bool:
     in_time = device.milliseconds(cost.multiply_adds) <= task.budget
-    return in_time and memory_bytes(cost) <= device.memory_bytes
+    return in_time and task.memory(cost) <= device.memory_bytes
 
 
 def _parts(task: Task, steps: Sequence[int]) -> tuple[Part, ...]:
     networks = [Network(task.depth, WIDTHS[step]) for step in steps]
     sizes = share_out(task.filters, [network.features for network in networks])
-    return tuple(
-        Part(network, filters, task.cost(network.width, filters))
-        for network, filters in zip(networks, sizes, strict=True)
-    )
+    costs = [task.cost(network.width, size) for network, size in zip(networks, sizes, strict=True)]
+    found = zip(networks, sizes, costs, strict=True)
+    return tuple(Part(network, size, cost, task.memory(cost)) for network, size, cost in found)
 
 
 def share_out(filters: int, weights: Sequence[int]) -> tuple[int, ...]:

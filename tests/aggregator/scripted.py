@@ -19,7 +19,7 @@ CLASSES = 3
 SHAPE = (4, 4, 1)
 PATIENT = 20.0  # seconds that a test waits for what must come
 QUICK = Settings(ping=0.05, settle=0.05)
-ONE_STUDENT = 42 * 2**20  # bytes of memory that are enough for one, not for two
+ONE_STUDENT = 3_000_000  # bytes of memory that are enough for one, not for two
 
 
 def compute(images: np.ndarray, student: int) -> np.ndarray:

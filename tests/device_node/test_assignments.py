@@ -6,6 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from device_node import hosting
 from protos import PROTOCOL_VERSION, nonn_pb2, tensors
 from tests.device_node.graphs import BUNDLE, StudentFile, make_student, some_images
 from tests.device_node.scripted import WAIT, Peer, RunningDevice, ScriptedAggregator
@@ -172,7 +173,7 @@ def test_an_unknown_cost_is_an_unknown_speed(peer: Peer, students: list[StudentF
 def test_what_cannot_fit_is_neither_fetched_nor_loaded(
     aggregator: ScriptedAggregator, device: StartDevice, students: list[StudentFile]
 ) -> None:
-    device(memory_megabytes=1)
+    device(memory_megabytes=4)
     peer = aggregator.accept()
     huge = students[0].assigned()
     huge.bytes = 5_000_000
@@ -181,8 +182,22 @@ def test_what_cannot_fit_is_neither_fetched_nor_loaded(
     peer.serve()
     readies = peer.assign(huge, absurd, students[2].assigned())
     assert [one.self_test_passed for one in readies] == [False, False, True]
-    assert "its 5 MB and the 0 MB" in readies[0].error
+    assert "needs about 21.1 MB, and with the 0 MB of the students here" in readies[0].error
     assert aggregator.fetched == [students[2].digest]
+
+
+def test_what_finds_no_free_memory_is_not_fetched_until_there_is_some(
+    aggregator: ScriptedAggregator, peer: Peer, students: list[StudentFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosting, "available_memory", lambda: 41_000_000)
+    (refused,) = peer.assign(students[0].assigned())
+    assert "needs about 41.1 MB, and 41 MB are free here" in refused.error, "with ONNX Runtime, which is new"
+    assert aggregator.fetched == []
+    monkeypatch.setattr(hosting, "available_memory", lambda: 50_000_000)
+    assert peer.assign(students[0].assigned())[0].self_test_passed
+    monkeypatch.setattr(hosting, "available_memory", lambda: 2_000_000)
+    assert peer.assign() == []
+    assert peer.assign(students[1].assigned())[0].self_test_passed, "ONNX Runtime is there by now"
 
 
 def test_no_more_than_so_many_students(peer: Peer, students: list[StudentFile]) -> None:

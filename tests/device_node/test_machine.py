@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle.footprint import RUNTIME_BYTES
 from device_node import machine
 
 MEGABYTE = 1_000_000
@@ -37,3 +38,10 @@ def test_memory_without_a_limit_is_the_machines(cgroup: Path) -> None:
     (cgroup / "memory.current").write_text("1\n")
     assert machine.available_memory() == pytest.approx(without, rel=0.2)
     assert without > 100 * MEGABYTE
+
+
+def test_students_may_use_what_the_runtime_leaves(cgroup: Path) -> None:
+    (cgroup / "memory.current").write_text("0\n")
+    for limit, offered in ((RUNTIME_BYTES + 5, 5), (RUNTIME_BYTES - 5, 1)):
+        (cgroup / "memory.max").write_text(f"{limit}\n")
+        assert machine.memory_for_students() == offered

@@ -1,0 +1,11 @@
+"""`python -m tests.end_to_end.boxed FOLDER device ...`: nonn, with FOLDER for the control group's files."""
+
+import sys
+from pathlib import Path
+
+from device_node import machine
+from nonn.cli import main
+
+if __name__ == "__main__":
+    machine._CGROUP = Path(sys.argv[1])
+    sys.exit(main(sys.argv[2:]))
