@@ -31,6 +31,7 @@ COMMANDS = (
     "cluster",
     "faults",
     "certs",
+    "deploy",
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 
