@@ -124,5 +124,5 @@ def _connection(host: Host, said: str) -> HostUnreachable:
 def _reason(said: str) -> str:
     """Of OpenSSH's last words, what comes after the host and port."""
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["the connection ended"]
-    found = re.search(r"(?:port \d+: |^ssh: )(.*)$", lines[-1])
-    return (found[1] if found else lines[-1])[:_MOST_SAID].rstrip(".").lower()
+    reason = re.sub(r"^(ssh: connect to host \S+ port \d+: |ssh: )", "", lines[-1])
+    return reason[:_MOST_SAID].rstrip(".").lower()

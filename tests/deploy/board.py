@@ -38,7 +38,7 @@ class Board:
         for path in ON_BOARD.iterdir():
             shutil.copy(path, self.bin / path.name, follow_symlinks=True)
         for key in ("host", "login"):
-            _keygen(self.folder / key)
+            keygen(self.folder / key)
         shutil.copy(self.folder / "login.pub", self.folder / "authorized_keys")
         self.known_hosts = self.folder / "known_hosts"
         self.trust(self.folder / "host.pub")
@@ -97,12 +97,14 @@ class Board:
 
     def __enter__(self) -> "Board":
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # that sshd wants, and its package's service makes
+            Path("/run/sshd").mkdir(
+                mode=0o755, exist_ok=True
+            )  # that sshd wants, and its package's service makes
         assert SSHD is not None
         log = self.folder / "sshd.log"
         self._server = subprocess.Popen(
             [SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(log)],
-            preexec_fn=_die_with_us,  # noqa: PLW1509
+            preexec_fn=_die_with_us,
         )
         deadline = time.monotonic() + PATIENCE
         while "Server listening" not in (log.read_text() if log.exists() else ""):
@@ -149,7 +151,7 @@ SetEnv BOARD={self.folder} PATH={self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbi
         )
 
 
-def _keygen(path: Path) -> None:
+def keygen(path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True, timeout=30)
 
 
