@@ -117,7 +117,7 @@ def pack(path: Path, installed: metadata.Distribution) -> None:
     ]
     folder = next(file.parent for file in files if file.name == "METADATA")
     record = [*(_line(file) for file in files), f"{folder}/RECORD,,"]
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(files, key=str):
             archive.writestr(zipfile.ZipInfo(str(file), _EARLIEST), Path(str(file.locate())).read_bytes())
         archive.writestr(zipfile.ZipInfo(f"{folder}/RECORD", _EARLIEST), "\n".join(record) + "\n")

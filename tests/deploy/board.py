@@ -126,6 +126,7 @@ class Board:
             self._server.wait(PATIENCE)
 
     def _configure(self) -> None:
+        # Compiling all that is installed would take longer than everything else.
         (self.folder / "sshd_config").write_text(
             f"""ListenAddress 127.0.0.1
 Port {self.port}
@@ -137,7 +138,7 @@ UsePAM no
 StrictModes no
 PermitRootLogin prohibit-password
 PidFile none
-SetEnv BOARD={self.folder} PATH={self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
+SetEnv BOARD={self.folder} PIP_NO_COMPILE=1 PATH={self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
 """
         )
         (self.folder / "ssh_config").write_text(

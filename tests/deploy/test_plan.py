@@ -144,9 +144,10 @@ def test_half_an_installation_is_finished_and_said() -> None:
 
 def test_a_certificate_that_is_to_be_issued_is_handed_out_too() -> None:
     wanted = replace(WANTED, certificates=Certificates({}, issue="issue a certificate to kitchen"))
-    assert [
-        do for do in kinds(GOOD, wanted) if do in (Do.ISSUE, Do.CERTIFICATES)
-    ] == [Do.ISSUE, Do.CERTIFICATES]
+    assert [do for do in kinds(GOOD, wanted) if do in (Do.ISSUE, Do.CERTIFICATES)] == [
+        Do.ISSUE,
+        Do.CERTIFICATES,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """What an inventory may say, and how a wrong one is refused."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from nonn.cli import main
 from nonn.deploy.errors import InventoryError
-from nonn.deploy.inventory import Inventory
+from nonn.deploy.inventory import Host, Inventory
 from nonn.deploy.read_inventory import load_inventory
 
 HEAD = '[aggregator]\naddress = "127.0.0.1:7560"\n'
@@ -100,3 +102,9 @@ def test_the_command_ends_with_its_code(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_text(HEAD + "[[hosts]]\naddress = 'a'\n")
     assert main(["deploy", str(path), "--only", "b", "--remove"]) == 2
     assert "the inventory's hosts are a" in capsys.readouterr().err
+
+
+def test_every_key_of_a_host_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/inventory.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", page.partition("## Keys of a host")[2], re.MULTILINE)
+    assert set(rows) == {field.name for field in fields(Host)}
