@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     from nonn.deploy.rollout import Options, roll_out
 
     inventory = load_inventory(args.inventory)
+    if inventory.certificates is not None and (inventory.certificates / "authority").exists():
+        import cryptography  # noqa: F401  (what issues certificates; better missed now than half way)
     hosts = _chosen(inventory, args.only)
     options = Options(
         check=args.check,

@@ -42,7 +42,7 @@ async def roll_out(
             started = time.monotonic()
             try:
                 outcome = await (rollout.remove(host) if options.remove else rollout.deploy(host))
-            except (HostFailed, NonnError) as error:
+            except (HostFailed, NonnError, OSError) as error:
                 outcome = Outcome(host.name, Result.FAILED, problem=" ".join(str(error).split()))
             return replace(outcome, seconds=round(time.monotonic() - started, 1))
 

@@ -14,6 +14,9 @@ from nonn.deploy.inventory import Host
 
 CONNECT_SECONDS: Final = 10
 _SSH_FAILED: Final = 255
+# The user's own shell may be any; it only has to understand these.
+_AS_WE_ARE: Final = "exec sh -c "
+_AS_ROOT: Final = """exec sh -c '[ "$(id -u)" = 0 ] || exec sudo -n sh -c "$1"; exec sh -c "$1"' nonn """
 _PROBLEM: Final = "nonn-problem: "
 _MOST_SAID: Final = 300  # characters of a complaint
 
@@ -31,8 +34,8 @@ async def run(
 
     root: run it as root. payload: a file for its standard input. Raises HostFailed.
     """
-    shell = f"exec {'sudo -n ' if root and host.sudo and host.user != 'root' else ''}sh -c "
-    command = [*_ssh(host), shell + shlex.quote(compose(name, values))]
+    start = _AS_ROOT if root and host.sudo else _AS_WE_ARE
+    command = [*_ssh(host), start + shlex.quote(compose(name, values))]
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(payload.open("rb")) if payload else asyncio.subprocess.DEVNULL
         try:
