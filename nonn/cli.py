@@ -35,6 +35,7 @@ COMMANDS = (
     "cluster",
     "faults",
     "certs",
+    "deploy",
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 
