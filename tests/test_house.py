@@ -129,7 +129,7 @@ def test_every_key_of_an_experiment_is_documented_with_its_default() -> None:
         if issubclass(section, experiment.Section)
         for name, field in section.model_fields.items()
     }
-    tables = {"base", "data", "teacher", "partition", "students", "merge"}
+    tables = {"base", "data", "teacher", "partition", "trunk", "students", "merge"}
     assert set(rows) == set(fields) - tables
     for name, default in fields.items():
         if isinstance(default, int | float | str) and name not in tables:
