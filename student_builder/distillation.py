@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from partitioner import Partition
 from student_builder.experiment import StudentsSection
+from student_builder.joint import draw_answering, merge_answering
 from student_builder.precision import autocast, channels_last
 from student_builder.student import Student
 from student_builder.teacher import Teacher
@@ -79,7 +80,8 @@ def start_from(trunk: Ensemble, ensemble: Ensemble) -> None:
     parts = len(set(ensemble.student_parts))
     for index in range(len(ensemble.students)):
         student = ensemble.student(index)
-        origin = trunk.student((index % parts + index // parts) % len(trunk.students))
+        shared = len(trunk.students) < len(ensemble.students)
+        origin = trunk.student((index % parts + index // parts) % len(trunk.students) if shared else index)
         student.body.load_state_dict(origin.body.state_dict())
         if parts == 1 and not student.imitates_features:
             student.columns.data.copy_(origin.columns)
@@ -120,40 +122,52 @@ class Lesson:
 
 
 def student_loss(
-    section: StudentsSection, student: Student, part: int, lesson: Lesson, kept: Tensor, bias: Tensor
+    section: StudentsSection,
+    student: Student,
+    part: int,
+    features: Tensor,
+    lesson: Lesson,
+    kept: Tensor,
+    bias: Tensor,
 ) -> Tensor:
-    """Distillation + cross-entropy on hybrid logits, + transfer of the normalised features.
+    """Imitation of the teacher by hybrid logits, + transfer of the normalised features.
 
     A softmax needs whole logits, which one student does not have. Its hybrid logits are its own partial
     logits plus the teacher's for the other parts, each of those kept with probability `keep_parts`, so that a
-    student learns both to fit among the others and to do without them. kept: 0 or 1, [N, M]; the student's
-    own part counts as 0.
+    student learns both to fit among the others and to do without them. features: the student's, [N, F]. kept:
+    0 or 1, [N, M]; the student's own part counts as 0.
 
-    Distillation: T^2 KL(teacher || student) at temperature T, batch mean (Hinton et al., arXiv 1503.02531).
     Feature transfer, of students that imitate features: |f/|f| - t/|t||^2, mean over the batch (NoNN, arXiv
     1907.11804).
     """
-    targets, temperature = lesson.targets, section.temperature
-    with autocast():
-        features = student(lesson.images)
-    features = features.float()
+    targets = lesson.targets
     others = kept.clone()
     others[:, part] = 0
     hybrid = bias + student.partial_logits(features) + torch.einsum("nm,nmk->nk", others, targets.part_logits)
-    divergence = functional.kl_div(
-        functional.log_softmax(hybrid / temperature, 1),
-        functional.log_softmax(targets.logits / temperature, 1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    loss = section.distillation * temperature**2 * divergence
-    if section.cross_entropy:
-        loss = loss + section.cross_entropy * functional.cross_entropy(hybrid, lesson.labels)
+    loss = imitation_loss(section, hybrid, lesson)
     if section.feature_transfer and student.imitates_features:
         difference = functional.normalize(features, dim=1) - functional.normalize(
             targets.features[part], dim=1
         )
         loss = loss + section.feature_transfer * difference.square().sum(1).mean()
+    return loss
+
+
+def imitation_loss(section: StudentsSection, logits: Tensor, lesson: Lesson) -> Tensor:
+    """Distillation + cross-entropy of whole logits [N, classes].
+
+    Distillation: T^2 KL(teacher || student) at temperature T, batch mean (Hinton et al., arXiv 1503.02531).
+    """
+    temperature = section.temperature
+    divergence = functional.kl_div(
+        functional.log_softmax(logits / temperature, 1),
+        functional.log_softmax(lesson.targets.logits / temperature, 1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    loss = section.distillation * temperature**2 * divergence
+    if section.cross_entropy:
+        loss = loss + section.cross_entropy * functional.cross_entropy(logits, lesson.labels)
     return loss
 
 
@@ -163,27 +177,54 @@ def distillation_step(
 ) -> Iterator[Step]:
     """Forward and backward of every student on one pass of the teacher, or on what is kept of an earlier one.
 
-    Students are independent, so each core trains one at a time with single-threaded operators: no core
-    waits for another inside an operator, and the result does not depend on the number of cores.
+    Students are independent, but for what `joint` adds, so each core trains one at a time with
+    single-threaded operators: no core waits for another inside an operator, and the result does not depend on
+    the number of cores.
     """
     cores = ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
     with cores:
 
-        def train_one(index: int, lesson: Lesson, kept: Tensor) -> float:
+        def answer(index: int, lesson: Lesson, kept: Tensor) -> tuple[Tensor, Tensor]:
+            """The student's own loss, and its partial logits."""
             student, part = ensemble.student(index), ensemble.student_parts[index]
-            loss = student_loss(section, student, part, lesson, kept, ensemble.bias)
+            with autocast():
+                features = student(lesson.images)
+            features = features.float()
+            loss = student_loss(section, student, part, features, lesson, kept, ensemble.bias)
+            return loss, student.partial_logits(features)
+
+        def train_one(index: int, lesson: Lesson, kept: Tensor) -> float:
+            loss, _ = answer(index, lesson, kept)
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.item()
+
+        def train_jointly(lesson: Lesson, kept: Tensor, generator: torch.Generator) -> float:
+            """Own losses, and that of the merge of whoever answers, whose gradient goes back to them."""
+            answers = list(cores.map(answer, range(section.count), [lesson] * section.count, kept))
+            partials = torch.stack([partial.detach() for _, partial in answers]).requires_grad_()
+            answering = draw_answering(len(lesson.images), section.count, section.failout, generator)
+            merged = merge_answering(partials, answering, ensemble.student_parts, ensemble.bias)
+            joint = section.joint * imitation_loss(section, merged, lesson)
+            (gradients,) = torch.autograd.grad(joint, partials)
+            list(cores.map(_backward, answers, gradients))
+            return sum(loss.item() for loss, _ in answers) / section.count + joint.item()
 
         def step(batch: Batch, generator: torch.Generator) -> float:
             pooled = teacher(batch.images)[0] if batch.pooled is None else batch.pooled
             lesson = Lesson(batch.images, batch.labels, make_targets(teacher, partition, pooled))
             shape = section.count, len(batch.images), len(partition.parts)
             kept = (torch.rand(shape, generator=generator) < section.keep_parts).float()
+            if section.joint:
+                return train_jointly(lesson, kept, generator)
             losses = cores.map(train_one, range(section.count), [lesson] * section.count, kept)
             return sum(losses) / section.count
 
         yield step
+
+
+def _backward(answer: tuple[Tensor, Tensor], gradient: Tensor) -> None:
+    loss, partial = answer
+    torch.autograd.backward([loss, partial], [torch.ones_like(loss), gradient])
 
 
 @torch.no_grad()

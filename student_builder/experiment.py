@@ -123,6 +123,9 @@ class StudentsSection(DistillationSchedule):
     """Of students that imitate features: those with a bridge."""
     keep_parts: Share = 0.5
     """With which probability the teacher stands in for each other part while a student trains."""
+    joint: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the loss of all students' merge, in which each is missing with probability `failout`."""
+    failout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     def architecture_of(self, part: int) -> str:
         return self.architecture if isinstance(self.architecture, str) else self.architecture[part]

@@ -13,11 +13,13 @@ from student_builder.distillation import (
     Lesson,
     build_ensemble,
     distillation_step,
+    imitation_loss,
     make_targets,
     start_from,
     student_loss,
 )
 from student_builder.experiment import StudentsSection
+from student_builder.joint import draw_answering, merge_answering
 from student_builder.networks import WideResNet, parse_architecture
 from student_builder.precision import autocast
 from student_builder.teacher import Teacher
@@ -154,9 +156,9 @@ def test_every_piece_of_the_loss(
     names = ("distillation", "cross_entropy", "feature_transfer")
     plan = section(temperature=3.0, **dict(zip(names, weights, strict=True)))
     with torch.no_grad():
-        loss = float(student_loss(plan, student, part, lesson, kept, teacher.bias))
         with autocast():
-            features = student(lesson.images)
+            features = student(lesson.images).float()
+        loss = float(student_loss(plan, student, part, features, lesson, kept, teacher.bias))
     expected = pieces(features, lesson, teacher, part, kept.numpy())
     assert loss == pytest.approx(sum(w * expected[n] for w, n in zip(weights, names, strict=True)), rel=1e-4)
     assert torch.equal(kept, before)
@@ -265,3 +267,42 @@ def test_students_start_from_a_trunk(teacher: Teacher, head: str) -> None:
     alone = build_ensemble(section(head=head), teacher, whole, 1, True, 0)
     start_from(trunk, alone)
     assert torch.equal(alone.student(1).columns, trunk.student(1).columns) == (head == "linear")
+
+
+def test_whoever_answers_is_merged_as_the_bundle_would(teacher: Teacher, lesson: Lesson) -> None:
+    students = warm(ensemble(teacher), lesson)
+    with torch.no_grad():
+        partials = students.partials(lesson.images)
+    answering = draw_answering(IMAGES, COUNT, 0.6, torch.Generator().manual_seed(2))
+    assert answering.sum(1).min() >= 1
+    assert 0.2 < answering.mean() < 0.7
+    merged = merge_answering(partials, answering, students.student_parts, students.bias)
+    merger = Merger(students.student_parts, students.bias.numpy(), partials.mean(1).numpy(), "zero")
+    for image in range(IMAGES):
+        members = {i: partials[i, image : image + 1].numpy() for i in range(COUNT) if answering[image, i]}
+        np.testing.assert_allclose(merged[image : image + 1], merger.merge(members), atol=1e-5)
+
+
+def test_the_joint_loss_reaches_every_student_as_one_graph_would(teacher: Teacher, lesson: Lesson) -> None:
+    plan = section(joint=2.0, failout=0.3, distillation=1.0, feature_transfer=0.0)
+    students = ensemble(teacher).eval()  # the batch's own statistics are no matter here
+    with distillation_step(plan, students, teacher, PARTITION) as step:
+        step(Batch(lesson.images, lesson.labels), torch.Generator().manual_seed(4))
+    found = [parameter.grad.clone() for parameter in students.parameters()]  # type: ignore[union-attr]
+    students.zero_grad()
+    generator = torch.Generator().manual_seed(4)
+    kept = (torch.rand((COUNT, IMAGES, 3), generator=generator) < plan.keep_parts).float()
+    answering = draw_answering(IMAGES, COUNT, plan.failout, generator)
+    with autocast():
+        features = [students.student(i)(lesson.images).float() for i in range(COUNT)]
+    partials = torch.stack([students.student(i).partial_logits(features[i]) for i in range(COUNT)])
+    merged = merge_answering(partials, answering, students.student_parts, students.bias)
+    loss = plan.joint * imitation_loss(plan, merged, lesson)
+    for i, part in enumerate(students.student_parts):
+        loss = loss + student_loss(
+            plan, students.student(i), part, features[i], lesson, kept[i], students.bias
+        )
+    loss.backward()  # type: ignore[no-untyped-call]
+    for parameter, gradient in zip(students.parameters(), found, strict=True):
+        assert parameter.grad is not None
+        np.testing.assert_allclose(gradient, parameter.grad, rtol=0.05, atol=1e-3)
