@@ -138,7 +138,8 @@ def _traffic(down: Iterable[int], up: Iterable[int]) -> list[Traffic]:
 def stages(network: "nn.Module", image: FeatureMap) -> list[Stage]:
     """The network's convolutions and poolings in the order in which it calls them.
 
-    Raises ValueError where one does not take what the one before it made: the network is no chain.
+    Raises ValueError where one does not take what the one before it made, since the network is no chain then,
+    and for a dilated one.
     """
     import torch
     from torch import nn
@@ -150,7 +151,10 @@ def stages(network: "nn.Module", image: FeatureMap) -> list[Stage]:
         before = found[-1].result if found else image
         if source != before:
             raise ValueError(f"{module} takes {source}, and the layer before it made {before}")
-        window = Window(*map(_vertical, (module.kernel_size, module.stride, module.padding)), source.rows)
+        if _vertical(getattr(module, "dilation", 1)) != 1:
+            raise ValueError(f"{module} skips rows: what it needs is no range of them")
+        kernel, stride, padding = map(_vertical, (module.kernel_size, module.stride, module.padding))
+        window = Window(kernel, stride, padding, source.rows)
         if isinstance(module, nn.Conv2d) or not found:
             found.append(Stage(source, result, (window,)))
         else:

@@ -184,7 +184,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=200, metavar="N", help="in a round")
+    parser.add_argument("--requests", type=int, default=100, metavar="N", help="in a round")
     parser.add_argument("--idle-seconds", type=float, default=30.0, metavar="S", help="to count pings")
     parser.add_argument("--louvain", action="store_true", help="NoNN with parts of its own sizes, too")
     parser.add_argument(

@@ -114,3 +114,8 @@ def test_a_network_that_is_no_chain_is_refused() -> None:
 
     with pytest.raises(ValueError, match="the layer before it made"):
         stages(Branches(), IMAGE)
+
+
+def test_a_network_that_skips_rows_is_refused() -> None:
+    with pytest.raises(ValueError, match="skips rows"):
+        stages(nn.Conv2d(3, 1, 3, padding=2, dilation=2), IMAGE)
