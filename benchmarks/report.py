@@ -1,13 +1,14 @@
-"""`python -m benchmarks.report`: the tables of benchmarks/README.md from what is in benchmarks/results."""
+"""`python -m benchmarks.report`: the tables of the documents from what is in benchmarks/results."""
 
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from benchmarks.common import RESULTS
+from benchmarks.common import RESULTS, ROOT
 
-PAGE = RESULTS.parent / "README.md"
+PAGES = (RESULTS.parent / "README.md", ROOT / "docs" / "explanation" / "traffic.md")
 Figures = dict[str, Any]
 
 
@@ -190,13 +191,21 @@ def _outcomes(tally: Figures) -> str:
 
 
 def main() -> None:
-    page = PAGE.read_text()
+    placed = {name for page in PAGES for name in _fill(page)}
+    if missing := ", ".join(TABLES.keys() - placed):
+        raise SystemExit(f"no page has a place for {missing}")
+
+
+def _fill(page: Path) -> list[str]:
+    """Every table that the page has a place for; returns their names."""
+    text, placed = page.read_text(), []
     for name in TABLES:
         block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not block.search(page):
-            raise SystemExit(f"{PAGE} has no place for {name}")
-        page = block.sub(lambda match, name=name: match[1] + section(name) + match[2], page)  # type: ignore[misc]
-    PAGE.write_text(page)
+        if block.search(text):
+            text = block.sub(lambda match, name=name: match[1] + section(name) + match[2], text)  # type: ignore[misc]
+            placed.append(name)
+    page.write_text(text)
+    return placed
 
 
 if __name__ == "__main__":
