@@ -47,6 +47,7 @@ bench: $(INSTALLED)  ## every benchmark, shortened to some minutes in all
 	$(BIN)/python -m benchmarks.recovery --kills 50 --rounds 2
 	$(BIN)/python -m benchmarks.soak --minutes 1
 	$(BIN)/python -m benchmarks.memory --requests 10
+	$(BIN)/python -m benchmarks.traffic --rounds 2 --requests 100 --idle-seconds 10
 
 bench-all: $(INSTALLED)  ## every benchmark at full length, two hours, into benchmarks/results
 	$(BIN)/python -m benchmarks.fanout --save fanout
@@ -56,6 +57,7 @@ bench-all: $(INSTALLED)  ## every benchmark at full length, two hours, into benc
 	$(BIN)/python -m benchmarks.recovery --save recovery
 	$(BIN)/python -m benchmarks.soak --minutes 60 --save soak
 	$(BIN)/python -m benchmarks.memory --save memory
+	$(BIN)/python -m benchmarks.traffic --louvain --save traffic
 	$(BIN)/python -m benchmarks.report
 
 clean:  ## remove the virtual environment and what builds leave

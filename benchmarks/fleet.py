@@ -22,7 +22,7 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of each message of ours, for one image; the bare fan-out's are as long."""
+    """Bytes of each message of ours; the bare fan-out's are as long."""
 
     request: int
     work: int
@@ -41,15 +41,16 @@ class Side:
     request: bytes
 
 
-def request_of(bundle: Bundle) -> bytes:
-    image = np.random.default_rng(0).integers(0, 256, (1, *bundle.manifest.input.shape), np.uint8)
-    return nonn_pb2.PredictRequest(images=tensors.encode(image)).SerializeToString()
+def request_of(bundle: Bundle, images: int = 1) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (images, *bundle.manifest.input.shape), np.uint8)
+    return nonn_pb2.PredictRequest(images=tensors.encode(pixels)).SerializeToString()
 
 
-def sizes(bundle: Bundle) -> Sizes:
+def sizes(bundle: Bundle, images: int = 1, numbers: int | None = None) -> Sizes:
+    """Of requests of so many images. numbers: of a device's answer for each; else one a class."""
     manifest = bundle.manifest
-    image = np.zeros((1, *manifest.input.shape), np.uint8)
-    logits = np.ones((1, manifest.classes), np.float32)
+    pixels = np.zeros((images, *manifest.input.shape), np.uint8)
+    logits = np.ones((images, numbers or manifest.classes), np.float32)
     partial = nonn_pb2.Partial(
         bundle_id=manifest.id,
         work_id=1000,
@@ -59,8 +60,8 @@ def sizes(bundle: Bundle) -> Sizes:
         compute_seconds=1.0,
     )
     return Sizes(
-        request=len(request_of(bundle)),
-        work=len(wire.work(SendWork((), 1000, manifest.id, 1.0, image), 1.0)),
+        request=len(request_of(bundle, images)),
+        work=len(wire.work(SendWork((), 1000, manifest.id, 1.0, pixels), 1.0)),
         reply=len(nonn_pb2.DeviceMessage(partial=partial).SerializeToString()),
         answer=len(wire.answer(Answer(0, manifest.id, logits, tuple(range(8)), (), 1.0))),
     )

@@ -1,13 +1,14 @@
-"""`python -m benchmarks.report`: the tables of benchmarks/README.md from what is in benchmarks/results."""
+"""`python -m benchmarks.report`: the tables of the documents from what is in benchmarks/results."""
 
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from benchmarks.common import RESULTS
+from benchmarks.common import RESULTS, ROOT
 
-PAGE = RESULTS.parent / "README.md"
+PAGES = (RESULTS.parent / "README.md", ROOT / "docs" / "explanation" / "traffic.md")
 Figures = dict[str, Any]
 
 
@@ -110,6 +111,43 @@ def memory(found: Figures) -> list[str]:
     return lines
 
 
+def traffic(found: Figures) -> list[str]:
+    split, ours = found.get("layers_split", {}), found["ours"]
+    rows = {
+        "ours: partial logits": ours["batch_1"],
+        "NoNN: features of 8 equal parts": found["nonn"]["batch_1"],
+        "NoNN: features of its own 8 parts": found.get("nonn_louvain", {}).get("batch_1"),
+        "features of the 4 parts that ours has, each on two devices": found["nonn_same_parts"]["batch_1"],
+        "layers split, rows exchanged (computed)": split.get("exchanged"),
+        "layers split, gathered and scattered (computed)": split.get("gathered"),
+        "ours, 8 images a request": ours["batch_8"],
+        "NoNN, 8 equal parts, 8 images a request": found["nonn"]["batch_8"],
+    }
+    lines = [
+        "| bytes per inference and device | to it | from it | both | busiest device | to ours |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        if row is not None:
+            cells = [f"{row[key]['median']:,.0f}" for key in ("down", "up", "both", "largest")]
+            ratio = row["both"]["median"] / ours["batch_1"]["both"]["median"]
+            lines.append(f"| {name} | {' | '.join(cells)} | **{ratio:.3g}** |")
+    size, stand_in, pings = found["messages"], found["ours_stand_in"]["batch_1"], ours["idle_bytes_s"]
+    widths = found.get("nonn_louvain", {}).get("widths")
+    return [
+        *lines,
+        "",
+        f"- to a device: {size['image']:,} bytes of pixels in a message of {size['work']:,}",
+        f"- from it: {size['logits']} bytes of partial logits in a message of {size['partial']}; of features "
+        f"{size['features']} in {size['feature_reply']}",
+        *([f"- NoNN's own parts have {', '.join(map(str, widths))} filters"] if widths else []),
+        f"- the exchange that stands for NoNN's, at the sizes of ours: {stand_in['down']['median']:,.0f} and "
+        f"{stand_in['up']['median']:,.0f} bytes",
+        f"- pings, not counted above: {pings['down']['median']:.0f} bytes a second to a device, "
+        f"{pings['up']['median']:.0f} from it",
+    ]
+
+
 TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "fanout": fanout,
     "fanout-same-engine": fanout,
@@ -118,6 +156,7 @@ TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "recovery": recovery,
     "soak": soak,
     "memory": memory,
+    "traffic": traffic,
 }
 
 
@@ -152,13 +191,21 @@ def _outcomes(tally: Figures) -> str:
 
 
 def main() -> None:
-    page = PAGE.read_text()
+    placed = {name for page in PAGES for name in _fill(page)}
+    if missing := ", ".join(TABLES.keys() - placed):
+        raise SystemExit(f"no page has a place for {missing}")
+
+
+def _fill(page: Path) -> list[str]:
+    """Every table that the page has a place for; returns their names."""
+    text, placed = page.read_text(), []
     for name in TABLES:
         block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not block.search(page):
-            raise SystemExit(f"{PAGE} has no place for {name}")
-        page = block.sub(lambda match, name=name: match[1] + section(name) + match[2], page)  # type: ignore[misc]
-    PAGE.write_text(page)
+        if block.search(text):
+            text = block.sub(lambda match, name=name: match[1] + section(name) + match[2], text)  # type: ignore[misc]
+            placed.append(name)
+    page.write_text(text)
+    return placed
 
 
 if __name__ == "__main__":
