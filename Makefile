@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-all test-quick check protos bench bench-all clean
+.PHONY: help install demo test test-all test-quick check protos bench bench-all bench-accuracy clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -58,6 +58,11 @@ bench-all: $(INSTALLED)  ## every benchmark at full length, two hours, into benc
 	$(BIN)/python -m benchmarks.soak --minutes 60 --save soak
 	$(BIN)/python -m benchmarks.memory --save memory
 	$(BIN)/python -m benchmarks.traffic --louvain --save traffic
+	$(BIN)/python -m benchmarks.report
+
+bench-accuracy: $(INSTALLED)  ## the accuracy table on CIFAR-100: hours, resumable; into benchmarks/results
+	$(BIN)/python -m benchmarks.accuracy --ideas
+	$(BIN)/python -m benchmarks.distillation --save distillation
 	$(BIN)/python -m benchmarks.report
 
 clean:  ## remove the virtual environment and what builds leave

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy import table
 from benchmarks.common import RESULTS, ROOT
 
-PAGES = (RESULTS.parent / "README.md", ROOT / "docs" / "explanation" / "traffic.md")
+_EXPLANATION = ROOT / "docs" / "explanation"
+PAGES = (RESULTS.parent / "README.md", _EXPLANATION / "traffic.md", _EXPLANATION / "accuracy.md")
 Figures = dict[str, Any]
 
 
@@ -148,6 +150,21 @@ def traffic(found: Figures) -> list[str]:
     ]
 
 
+def distillation(found: Figures) -> list[str]:
+    asking, views = found["ratio"], found["ratio_views"]
+    rates = {
+        name: found[f"{name}_images_s"]["median"] for name in ("bound", "ours", "bound_views", "ours_views")
+    }
+    return [
+        f"Eight students `{found['architecture']}` and the teacher, batches of {found['batch_size']}:",
+        "",
+        "| images/s | bare passes | the training loop | ratio |",
+        "|---|---|---|---|",
+        f"| the teacher asked for every batch | {bound} | {ours} | {_spread(asking)} |",
+        f"| on views, without the teacher | {bound_views} | {ours_views} | {_spread(views)} |",
+    ]
+
+
 TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "fanout": fanout,
     "fanout-same-engine": fanout,
@@ -157,15 +174,22 @@ TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "soak": soak,
     "memory": memory,
     "traffic": traffic,
+    "accuracy": table.markdown,
+    "accuracy:fills": table.markdown_fills,
+    "accuracy:claim": table.markdown_claim,
+    "accuracy:ideas": table.markdown_ideas,
+    "distillation": distillation,
 }
 
 
 def section(name: str) -> str:
     """The table and where it is from; says so when there is no result yet."""
-    path = RESULTS / f"{name}.json"
+    path = RESULTS / f"{name.partition(':')[0]}.json"
     if not path.exists():
         return "Not measured yet.\n"
     found = json.loads(path.read_text())
+    if ":" in name:  # one of several tables of one result, the first of which says where it is from
+        return "\n".join([*TABLES[name](found), ""])
     machine = found["machine"]
     origin = (
         f"`{found['command']}`, {machine['time'][:10]}, commit {machine['commit']}, "

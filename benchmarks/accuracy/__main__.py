@@ -37,7 +37,7 @@ def main() -> int:
         for number, cell in enumerate(chosen)
         for position, seed in enumerate(cell.seeds)
     )
-    for _, _, cell, seed in works:
+    for _, _, cell, seed in works if not arguments.summary else ():
         print(_line(cell, seed, run(cell, seed, arguments.work)), flush=True)
     figures = summary(cells, ideas, arguments.work)
     path = Run().save("accuracy", figures)
@@ -156,6 +156,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "accuracy", help="default: %(default)s")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these rows or ideas alone")
+    parser.add_argument("--summary", action="store_true", help="train nothing, sum up what is there")
     parser.add_argument("--ideas", action="store_true", help="the ideas as well as the rows")
     return parser.parse_args()
 
