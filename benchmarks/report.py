@@ -152,9 +152,8 @@ def traffic(found: Figures) -> list[str]:
 
 def distillation(found: Figures) -> list[str]:
     asking, views = found["ratio"], found["ratio_views"]
-    rates = {
-        name: found[f"{name}_images_s"]["median"] for name in ("bound", "ours", "bound_views", "ours_views")
-    }
+    names = ("bound", "ours", "bound_views", "ours_views")
+    bound, ours, bound_views, ours_views = (f"{found[f'{name}_images_s']['median']:.0f}" for name in names)
     return [
         f"Eight students `{found['architecture']}` and the teacher, batches of {found['batch_size']}:",
         "",
