@@ -223,11 +223,14 @@ def _trouble(
     members: Sequence[Device],
     placement: Mapping[Device, tuple[int, ...]],
 ) -> set[int]:
-    """Parts of which a student is where it cannot be computed in time, or nowhere."""
+    """Parts of which a student is where it cannot be computed in time, beside another, or nowhere.
+
+    There are as many devices as students: who has two has one that was too large for another device.
+    """
     hosted = {student for held in placement.values() for student in held}
     trouble = {i % len(parts) for i in range(len(members)) if i not in hosted}
     for device, held in placement.items():
         load = sum(parts[student % len(parts)].cost.multiply_adds for student in held)
-        if device.milliseconds(load) > task.budget:
+        if len(held) > 1 or device.milliseconds(load) > task.budget:
             trouble |= {student % len(parts) for student in held}
     return trouble
