@@ -24,18 +24,18 @@ COMMANDS = (
     "export",
     "evaluate",
     "quantize",
+    "plan",
     "aggregator",
     "device",
-    "benchmark-device",
-    "plan",
-    "doctor",
     "predict",
     "status",
     "reload",
-    "cluster",
-    "faults",
+    "doctor",
+    "benchmark-device",
     "certs",
     "deploy",
+    "cluster",
+    "faults",
 )
 UNEXPECTED, USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 

@@ -78,9 +78,10 @@ def test_another_role_is_told_which_it_takes(certificates: Certificates, role: R
 
 
 def test_changes_of_the_list_are_taken_up(
-    certificates: Certificates, caplog: pytest.LogCaptureFixture
+    certificates: Certificates, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "aggregator")
+    monkeypatch.setattr("aggregator.peers.LOOK_AGAIN_SECONDS", 600.0)  # however long a certificate takes here
     kitchen, running = certificates.device("kitchen"), peers(certificates)
     peer = running.check(context(kitchen), DEVICES)
     shed = certificates.device("shed")

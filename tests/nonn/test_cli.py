@@ -102,6 +102,7 @@ def test_every_command_and_option_has_help(name: str, capsys: pytest.CaptureFixt
     help_line = load_command(name).HELP
     assert help_line
     assert "\n" not in help_line
+    assert len(help_line) <= 100, "the root's help shows it beside those of all others"
     assert main([name, "--help"]) == 0
     assert f"usage: nonn {name}" in capsys.readouterr().out
     parser = argparse.ArgumentParser()
@@ -110,5 +111,5 @@ def test_every_command_and_option_has_help(name: str, capsys: pytest.CaptureFixt
 
 
 def test_the_root_help_lists_every_command() -> None:
-    listed = re.findall(r"^    (\w+)(?: |$)", build_parser().format_help(), re.MULTILINE)
+    listed = re.findall(r"^    ([\w-]+)(?: |$)", build_parser().format_help(), re.MULTILINE)
     assert tuple(listed) == COMMANDS
