@@ -38,6 +38,10 @@ class StudentUnusable(NonnError):
     """A student that could not be fetched, loaded, or that failed its self-test. Reported, never fatal."""
 
 
+class NoRoom(StudentUnusable):
+    """There is not enough memory for it, beside what is served already."""
+
+
 class WorkRefused(NonnError):
     """Images that the student does not take. Answered with a Refusal, never fatal."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from bundle.errors import StorageError
 from bundle.footprint import RUNTIME_BYTES, student_bytes
 from device_node.cache import StudentCache, is_digest
 from device_node.choice import File, Wish, choose, files_of, int8_pays
-from device_node.errors import StudentUnusable, one_line
+from device_node.errors import NoRoom, StudentUnusable, one_line
 from device_node.fetch import fetch_student
 from device_node.figures import Figure, Figures, current_conditions
 from device_node.machine import available_memory, trim_memory
@@ -117,7 +117,9 @@ class Hosting:
 
     async def _prove(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> Student:
         """Raises StudentUnusable."""
-        self._check_room(assigned)
+        names = sum(map(len, self.serving.values()))
+        if names >= MOST_STUDENTS:
+            raise StudentUnusable(f"this device serves {names} students already, and takes no more")
         student = self._loaded.get(_digests(assigned))
         if student is None:
             student = await self._choose(assigned, stub)
@@ -130,44 +132,44 @@ class Hosting:
         return student
 
     async def _choose(self, assigned: nonn_pb2.AssignedStudent, stub: Any) -> Student:
-        """The first file of it that is sound, or the fastest. Raises StudentUnusable."""
+        """The first file of it that fits and is sound, or the fastest. Raises StudentUnusable."""
         choice = choose(files_of(assigned), self._precision, self._milliseconds)
         sound: list[Student] = []
         for file in choice.files:
             try:
-                student = await self._load(file, stub)
-                await asyncio.to_thread(self._examine, student, file, assigned)
+                sound.append(await self._try(file, assigned, stub, sound))
             except StudentUnusable as error:
-                if file.precision == "fp32":
+                broken = file.precision == "fp32" and not isinstance(error, NoRoom)
+                if broken or (file is choice.files[-1] and not sound):
                     raise
-                log.warning("student %d is served in fp32, not in int8: %s", assigned.student, error)
+                log.warning("student %d is not served in %s: %s", assigned.student, file.precision, error)
                 continue
-            sound.append(student)
             if not choice.compare:
                 break
         first, last = sound[0], sound[-1]
         return last if int8_pays(first.image_seconds, last.image_seconds) else first
 
-    def _check_room(self, assigned: nonn_pb2.AssignedStudent) -> None:
-        """Refuse what does not fit before anything of it is fetched or loaded."""
-        names = sum(map(len, self.serving.values()))
-        if names >= MOST_STUDENTS:
-            raise StudentUnusable(f"this device serves {names} students already, and takes no more")
-        if _digests(assigned) in self._loaded:
-            return
-        needed = student_bytes(assigned.bytes, assigned.self_test_images.shape[1:])
-        taken = sum(student.footprint for student in self._loaded.values())
+    async def _try(
+        self, file: File, assigned: nonn_pb2.AssignedStudent, stub: Any, beside: Sequence[Student]
+    ) -> Student:
+        """Loaded and tested. beside: what is not to be dropped meanwhile. Raises StudentUnusable."""
+        self._check_room(student_bytes(file.bytes, assigned.self_test_images.shape[1:]), beside)
+        student = await self._load(file, stub)
+        await asyncio.to_thread(self._examine, student, file, assigned)
+        return student
+
+    def _check_room(self, needed: int, beside: Sequence[Student]) -> None:
+        """Refuse what does not fit before anything of it is fetched or loaded. Raises NoRoom."""
+        taken = sum(student.footprint for student in chain(self._loaded.values(), beside))
         if 0 < self._memory_bytes < taken + needed:
-            raise StudentUnusable(
+            raise NoRoom(
                 f"it needs about {_megabytes(needed)}, and with the {_megabytes(taken)} of the students here "
                 f"that is more than the {_megabytes(self._memory_bytes)} that students may use (--memory)"
             )
         needed += 0 if self._runtime_loaded else RUNTIME_BYTES
         free = available_memory()
         if 0 < free < needed:
-            raise StudentUnusable(
-                f"it needs about {_megabytes(needed)}, and {_megabytes(free)} are free here"
-            )
+            raise NoRoom(f"it needs about {_megabytes(needed)}, and {_megabytes(free)} are free here")
 
     async def _load(self, file: File, stub: Any) -> Student:
         digest = file.sha256

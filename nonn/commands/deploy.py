@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Needs ssh without a password, and root or sudo without a password on the hosts. "
         "docs/how-to/deploy.md is the guide, docs/reference/inventory.md lists the inventory's keys."
     )
-    parser.add_argument("inventory", metavar="INVENTORY.toml", type=Path)
+    parser.add_argument(
+        "inventory", metavar="INVENTORY.toml", type=Path, help="the hosts, and how to reach them"
+    )
     parser.add_argument("--check", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument(
         "--remove",

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task = parser.add_argument_group("what is to be split")
     task.add_argument("--bundle", type=Path, metavar="DIR", help="as large as this one's teacher")
     task.add_argument("--filters", type=positive_int, metavar="N", help="of the teacher's last feature map")
-    task.add_argument("--classes", type=positive_int, metavar="N")
+    task.add_argument("--classes", type=positive_int, metavar="N", help="that it tells apart")
     task.add_argument("--image", type=_image, metavar="HxWxC", help="such as 32x32x3")
     parser.add_argument(
         "--budget", type=positive_seconds, required=True, metavar="MS", help="for one image, on each device"

@@ -1,12 +1,14 @@
 """The systemd unit of one host's device."""
 
+import math
 from importlib import resources
 from typing import Final
 
+from bundle.footprint import PROCESS_BYTES, RUNTIME_BYTES
 from nonn.deploy.inventory import Host, Inventory
 
 # Of the limit, MB that are left to the interpreter and its libraries; students may have the rest.
-_OWN_MEGABYTES: Final = 64
+_OWN_MEGABYTES: Final = math.ceil((PROCESS_BYTES + RUNTIME_BYTES) / 1e6)
 
 
 def render(inventory: Inventory, host: Host) -> str:

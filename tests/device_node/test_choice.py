@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_node.choice import FASTER, WISHES, choose, files_of, int8_pays
@@ -91,6 +91,35 @@ def test_a_twin_that_cannot_be_fetched_costs_nothing(
     assert (ready.self_test_passed, ready.precision) == (True, nonn_pb2.FP32)
 
 
+def test_without_room_for_both_they_are_not_compared(
+    aggregator: ScriptedAggregator, device: StartDevice, fast: StudentFile, slow: StudentFile
+) -> None:
+    peer = join(aggregator, device, memory_megabytes=2)  # each takes 1.1 MB, about
+    (ready,) = peer.assign(with_twin(slow, fast))
+    assert (ready.self_test_passed, ready.precision) == (True, nonn_pb2.FP32)
+    assert aggregator.fetched == [slow.digest]
+
+
+@pytest.mark.parametrize("wish", ["auto", "int8"])
+def test_where_the_twin_alone_has_room_it_is_served(
+    aggregator: ScriptedAggregator, device: StartDevice, fast: StudentFile, slow: StudentFile, wish: str
+) -> None:
+    assigned = with_twin(fast, slow)
+    assigned.bytes = 1_000_000  # says the aggregator
+    (ready,) = join(aggregator, device, memory_megabytes=2, precision=wish).assign(assigned)
+    assert (ready.self_test_passed, ready.precision) == (True, nonn_pb2.INT8)
+    assert aggregator.fetched == [slow.digest]
+
+
+def test_where_neither_has_room_the_student_is_refused(
+    aggregator: ScriptedAggregator, device: StartDevice, fast: StudentFile, slow: StudentFile
+) -> None:
+    (ready,) = join(aggregator, device, memory_megabytes=1).assign(with_twin(slow, fast))
+    assert not ready.self_test_passed
+    assert "more than the 1 MB that students may use" in ready.error
+    assert aggregator.fetched == []
+
+
 def test_who_is_told_fp32_does_not_fetch_the_twin(
     aggregator: ScriptedAggregator, device: StartDevice, fast: StudentFile, slow: StudentFile
 ) -> None:
@@ -150,6 +179,7 @@ def test_a_twin_that_is_new_is_tried_though_the_student_is_served(
     assert peer.assign(with_twin(slow, fast))[0].precision == nonn_pb2.INT8
 
 
+@settings(deadline=None)
 @given(MILLISECONDS, MILLISECONDS, st.sampled_from(WISHES))
 def test_fp32_is_always_there_to_fall_back_on(exact: float | None, twin: float | None, wish: str) -> None:
     files = files_of(with_twin(make_student(0), make_student(1)))

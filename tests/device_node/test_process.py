@@ -45,7 +45,9 @@ def test_a_signal_ends_it_in_good_order(
 ) -> None:
     if loop == "asyncio":
         (tmp_path / "uvloop.py").write_text("raise ImportError('not installed')")
-    slow = make_student(0, busy=1)  # enough to be in hand for a moment; within DRAIN_SECONDS on a busy machine
+    slow = make_student(
+        0, busy=1
+    )  # enough to be in hand for a moment; within DRAIN_SECONDS on a busy machine
     aggregator.offer(slow)
     process = start("--name", "kitchen", path=str(tmp_path))
     peer = aggregator.accept()
