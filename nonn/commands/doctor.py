@@ -16,7 +16,8 @@ HELP = "examine this machine as a device, and say how to mend what is wrong"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Examine this machine as a device: system, Python, processor, ONNX Runtime, memory, disk, heat, "
-        "clock, certificate and network, each with a fix. Ends with the code of the first problem (30 to 39), or 0."
+        "clock, certificate and network, each with a fix. Ends with the code of the first problem (30 to "
+        "39), or 0."
     )
     arguments.add_address(
         parser, None, "to compare clocks with, and to measure the way to; default: none is asked"
