@@ -17,6 +17,8 @@ HELP = "show a cluster's students and devices"
 
 _COLOURS = {"serving": "green", "suspect": "red", "stalled": "red", "leaving": "yellow", "loading": "yellow"}
 
+_WHOLE_NAME = 16  # letters of a device's name that are in one line, in however narrow a window
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_address(parser)
@@ -94,7 +96,6 @@ def _devices(status: "ClusterStatus") -> "Table":
         "device",
         "state",
         "students",
-        "precision",
         "an image",
         "latency",
         "seen",
@@ -102,7 +103,9 @@ def _devices(status: "ClusterStatus") -> "Table":
         "machine",
         box=SIMPLE_HEAD,
     )
-    table.columns[0].overflow = "fold"
+    name, state = table.columns[:2]
+    name.overflow, state.no_wrap = "fold", True
+    name.min_width = max((min(len(device.name), _WHOLE_NAME) for device in status.devices), default=0)
     for device in status.devices:
         colour = _COLOURS.get(device.state, "default")
         waiting = sorted(set(device.assigned) - set(device.serving))

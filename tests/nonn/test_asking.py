@@ -66,11 +66,27 @@ def test_an_array_of_floats(cluster: Served, tmp_path: Path, capsys: Captured) -
     assert "a.npy: images must be uint8" in captured.err
 
 
-def test_status_for_people(cluster: Served, capsys: Captured) -> None:
+def test_status_for_people(cluster: Served, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     assert main(["status", "--aggregator", cluster.address, *PATIENT]) == 0
     out = capsys.readouterr().out
     for word in ("small", "8 of 8 students served", "device-0", "device-1", "serving"):
         assert word in out
+    (heads,) = (line for line in out.splitlines() if "works" in line)
+    row = next(line for line in out.splitlines() if line.split()[:1] == ["device-0"])
+    for head, cell in (("state", "serving"), ("an image", "ms fp32"), ("seen", "s ago"), ("machine", " x")):
+        start = heads.index(head)
+        assert cell in row[start:].split("   ")[0] + " ", f"below {head!r}: {row}"
+
+
+def test_names_and_states_are_whole_in_a_narrow_window(
+    cluster: Served, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["status", "--aggregator", cluster.address, *PATIENT]) == 0
+    found = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert ["device-0", "serving"] in found
+    assert ["device-1", "serving"] in found
 
 
 def test_status_for_programs(cluster: Served, bundle: Bundle, capsys: Captured) -> None:
