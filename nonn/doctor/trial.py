@@ -33,6 +33,7 @@ def main() -> None:
     for index, partials in enumerate(bundle.self_test.partials):
         student = Student(bundle.student_bytes(index), threads=1)
         student.self_test(bundle.self_test.images, partials)
+        student.measure(bundle.self_test.images)
         image_seconds = max(image_seconds, student.image_seconds)
     say("passed", students=index + 1, image_seconds=image_seconds, peak=peak_resident())
 

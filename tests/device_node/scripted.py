@@ -21,9 +21,10 @@ WAIT = 30.0  # seconds until a test that waits for something is called broken
 
 
 class Peer:
-    """One device's stream, seen from the aggregator."""
+    """One device's stream, seen from the aggregator. patience: seconds that it may take to say something."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = WAIT) -> None:
+        self._patience = patience
         self.hello = nonn_pb2.Hello()
         self.ended = threading.Event()  # the device is gone
         self._received: queue.Queue[nonn_pb2.DeviceMessage] = queue.Queue()
@@ -44,7 +45,7 @@ class Peer:
         self._to_send.put((code, details))
 
     def next(self) -> nonn_pb2.DeviceMessage:
-        return self._received.get(timeout=WAIT)
+        return self._received.get(timeout=self._patience)
 
     def expect(self, kind: str) -> Any:
         """The next message, which has to be of this kind."""
@@ -98,7 +99,8 @@ class Gate:
 class ScriptedAggregator(nonn_pb2_grpc.ClusterServicer):
     """Says exactly what the test tells it to, over real gRPC; with the certificates in a folder, over TLS."""
 
-    def __init__(self, tls: Path | None = None) -> None:
+    def __init__(self, tls: Path | None = None, patience: float = WAIT) -> None:
+        self._patience = patience
         self.files: dict[str, list[bytes]] = {}  # digest -> the chunks that are sent for it
         self.fetched: list[str] = []
         self._gates: dict[str, Gate] = {}
@@ -118,8 +120,11 @@ class ScriptedAggregator(nonn_pb2_grpc.ClusterServicer):
 
     def offer(self, *students: StudentFile) -> None:
         for student in students:
-            half = len(student.model) // 2
-            self.files[student.digest] = [student.model[:half], student.model[half:]]
+            self.offer_model(student.digest, student.model)
+
+    def offer_model(self, digest: str, model: bytes) -> None:
+        half = len(model) // 2
+        self.files[digest] = [model[:half], model[half:]]
 
     def stall(self, digest: str) -> Gate:
         """Fetching this digest waits at the gate."""
@@ -128,7 +133,7 @@ class ScriptedAggregator(nonn_pb2_grpc.ClusterServicer):
 
     def accept(self) -> Peer:
         """The next device that joins."""
-        return self._peers.get(timeout=WAIT)
+        return self._peers.get(timeout=self._patience)
 
     def close(self) -> None:
         for peer in self._all:
@@ -136,7 +141,7 @@ class ScriptedAggregator(nonn_pb2_grpc.ClusterServicer):
         self._server.stop(grace=1.0).wait()
 
     def Join(self, request_iterator: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-        peer = Peer()
+        peer = Peer(self._patience)
         peer.hello = next(request_iterator).hello
         self._all.append(peer)
         messages = peer.run(request_iterator, context)
