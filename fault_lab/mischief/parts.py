@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from device_node.choice import Precision
 from device_node.hosting import Hosting
 from device_node.students import Student
 from device_node.worker import Send, Worker
@@ -27,9 +28,11 @@ class SlowStudent(Student):
     a slow device would be a deaf one, which is another fault.
     """
 
-    def __init__(self, control: ControlFile[Mischief], model: bytes, threads: int) -> None:
+    def __init__(
+        self, control: ControlFile[Mischief], model: bytes, threads: int, precision: Precision = "fp32"
+    ) -> None:
         self._control = control
-        super().__init__(model, threads)
+        super().__init__(model, threads, precision)
 
     @property
     def image_seconds(self) -> float:
