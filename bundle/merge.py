@@ -69,6 +69,12 @@ class Merger:
         self._part_means = [self.means[list(members)].mean(axis=0) for members in self.replicas]
         self._cached_estimator = lru_cache(CACHED_ESTIMATORS)(self.estimator)
 
+    def with_fill(self, fill: Fill) -> "Merger":
+        """The same merge with another rule for lost parts. ValueError: `ridge` without a covariance."""
+        if fill == self.fill:
+            return self
+        return Merger(self.student_parts, self.bias, self.means, fill, self.covariance)
+
     def merge(self, partials: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Partial logits {student: [N, K]} of at least one student -> logits [N, K].
 

@@ -124,14 +124,12 @@ def _models(bundle: Bundle, precision: Precision) -> list[bytes]:
 
 def _merger(bundle: Bundle, fill: Fill) -> Merger:
     own = bundle.merger
-    if fill == own.fill:
-        return own
     if fill == "ridge" and own.covariance is None:
         raise DataError(
             f"the bundle {bundle.manifest.name} holds no covariance, which ridge needs: "
             "build it with merge.fill = 'ridge'"
         )
-    return Merger(own.student_parts, own.bias, own.means, fill, own.covariance)
+    return own.with_fill(fill)
 
 
 def select_split(bundle: Bundle, data: Dataset, split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle import Bundle, Merger, accuracy_by_lost, subset_accuracy
+from bundle import Bundle, accuracy_by_lost, subset_accuracy
 from bundle.merge import FILLS
 from student_builder.data import Dataset, split_validation
 from student_builder.onnx_export import run_students
@@ -20,8 +20,7 @@ def judge(bundle: Bundle, images: NDArray[np.uint8], labels: NDArray[np.int64]) 
     partials = np.stack(list(run_students(models, images)))
     found: Judged = {}
     for fill in FILLS:
-        merger = Merger(own.student_parts, own.bias, own.means, fill, own.covariance)
-        summaries = accuracy_by_lost(subset_accuracy(merger, partials, labels))
+        summaries = accuracy_by_lost(subset_accuracy(own.with_fill(fill), partials, labels))
         found[fill] = {
             str(s.lost): {"mean": s.mean, "worst": s.worst, "best": s.best, "subsets": s.subsets}
             for s in summaries

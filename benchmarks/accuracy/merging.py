@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.cells import load_cells
-from bundle import Bundle, Merger
+from bundle import Bundle
 from bundle.merge import RIDGE
 from student_builder.onnx_export import run_students
 from student_builder.progress import Silent
@@ -46,8 +46,7 @@ Merge = Callable[[tuple[int, ...]], Array]
 
 
 def by_fill(bundle: Bundle, fill: Any, judged: Sample) -> Merge:
-    own = bundle.merger
-    merger = Merger(own.student_parts, own.bias, own.means, fill, own.covariance)
+    merger = bundle.merger.with_fill(fill)
     return lambda members: merger.merge({member: judged.partials[member] for member in members})
 
 
