@@ -66,7 +66,14 @@ def build_ensemble(
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         students = [
-            Student(section.architecture_of(part), channels, columns[part], nonnegative, section.head)
+            Student(
+                section.architecture_of(part),
+                channels,
+                columns[part],
+                nonnegative,
+                section.head,
+                section.mirror,
+            )
             for part in parts
         ]
     return channels_last(Ensemble(students, parts, teacher.bias))

@@ -126,6 +126,8 @@ class StudentsSection(DistillationSchedule):
     joint: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the loss of all students' merge, in which each is missing with probability `failout`."""
     failout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    mirror: bool = False
+    """Once trained, a student looks at each image and at its mirror image."""
 
     def architecture_of(self, part: int) -> str:
         return self.architecture if isinstance(self.architecture, str) else self.architecture[part]

@@ -171,10 +171,11 @@ class Workspace:
 
     @cached_property
     def students_fingerprint(self) -> str:
+        """Of how they are trained: `mirror` is of what they do afterwards."""
         return _fingerprint(
             self.partition_fingerprint,
             self.trunk_fingerprint,
-            self.experiment.students.model_dump(),
+            self.experiment.students.model_dump(exclude={"mirror"}),
             self.experiment.seed,
         )
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.accuracy.merging ROW`: other ways of merging a row's students, without training any.
+"""`python -m benchmarks.accuracy.merging`: other ways of merging the students of rows that have been trained.
 
 Judged on validation images with half of the students lost, mean over all subsets; what is fitted is fitted on
-training images. The ways: see `WAYS`.
+training images, for every subset anew.
 """
 
 import argparse
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.cells import load_cells
+from benchmarks.accuracy.cells import Cell, load_cells
+from benchmarks.common import ROOT, Run
 from bundle import Bundle
-from bundle.merge import RIDGE
+from bundle.merge import FILLS, RIDGE
 from student_builder.onnx_export import run_students
 from student_builder.progress import Silent
 from student_builder.steps import obtain_teacher
@@ -24,6 +25,8 @@ from student_builder.workspace import Workspace
 
 Array = NDArray[np.float32]
 FITTED_ON = 10_000
+LOST = 4
+ROWS = ("nonn", "paper-4", "ours")
 
 
 class Sample:
@@ -108,30 +111,40 @@ def by_logistic(fitted: Sample, judged: Sample, bias: Array, parts: tuple[int, .
     return merge
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.merging", description=__doc__)
-    parser.add_argument("cell", help="a row or an idea that has been built")
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
-    parser.add_argument("--lost", type=int, default=4)
-    arguments = parser.parse_args()
-    cell = {**load_cells("ideas"), **load_cells("cells")}[arguments.cell]
-    folder = arguments.work / cell.kind / f"{cell.name}-0"
-    workspace = Workspace(cell.experiment(0), folder, arguments.work / "shared")
+def ways(bundle: Bundle, fitted: Sample, judged: Sample) -> dict[str, Merge]:
+    merger = bundle.merger
+    found: dict[str, Merge] = {fill: by_fill(bundle, fill, judged) for fill in FILLS}
+    labels = np.eye(merger.classes, dtype=np.float32)[fitted.labels]
+    found["ridge to the teacher's logits, student by student"] = ridge_to(fitted.teacher, fitted, judged)
+    found["ridge to the labels"] = ridge_to(labels, fitted, judged)
+    found["logistic regression"] = by_logistic(fitted, judged, merger.bias, merger.student_parts)
+    if merger.parts == 1:
+        found["softmaxes weighted by how sure each student is"] = by_confidence(bundle, judged)
+    return found
+
+
+def measure(cell: Cell, work: Path) -> dict[str, Any]:
+    """Accuracy 0..1 of each way, of one row's students of its first seed."""
+    folder = work / cell.kind / f"{cell.name}-0"
+    workspace = Workspace(cell.experiment(0), folder, work / "shared")
     bundle = Bundle.load(folder / "bundle")
     fitted, judged = (Sample(workspace, bundle, split) for split in ("train", "validation"))
-    bias = bundle.merger.bias
-    ways: dict[str, Merge] = {fill: by_fill(bundle, fill, judged) for fill in ("zero", "mean", "ridge")}
-    ways["ridge to the teacher's logits"] = ridge_to(fitted.teacher, fitted, judged)
-    ways["ridge to the labels"] = ridge_to(np.eye(len(bias), dtype=np.float32)[fitted.labels], fitted, judged)
-    ways["logistic regression"] = by_logistic(fitted, judged, bias, bundle.merger.student_parts)
-    if bundle.merger.parts == 1:
-        ways["by confidence"] = by_confidence(bundle, judged)
-    students = bundle.merger.students
-    subsets = list(combinations(range(students), students - arguments.lost))
-    for name, merge in ways.items():
-        chosen = subsets if name in ("zero", "mean", "ridge", "by confidence") else subsets[::7]
-        right = [float((merge(members).argmax(1) == judged.labels).mean()) for members in chosen]
-        print(f"{name:32} {100 * np.mean(right):.2f} over {len(chosen)} subsets", flush=True)
+    subsets = list(combinations(range(bundle.merger.students), bundle.merger.students - LOST))
+    found = {}
+    for name, merge in ways(bundle, fitted, judged).items():
+        right = [float((merge(members).argmax(1) == judged.labels).mean()) for members in subsets]
+        found[name] = float(np.mean(right))
+        print(f"{cell.name:10} {name:50} {100 * found[name]:.2f}", flush=True)
+    return {"label": cell.label, "subsets": len(subsets), "ways": found}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.merging", description=__doc__)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "accuracy", help="default: %(default)s")
+    arguments = parser.parse_args()
+    cells, run = load_cells("cells"), Run()
+    rows = {name: measure(cells[name], arguments.work) for name in ROWS}
+    print(f"-> {run.save('accuracy-merging', {'lost': LOST, 'fitted_on': FITTED_ON, 'rows': rows})}")
     return 0
 
 

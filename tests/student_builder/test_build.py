@@ -128,6 +128,7 @@ def test_steps_one_by_one_make_the_same_bundle(built: Built, tmp_path: Path) -> 
     [
         ({"merge": {"fill": "zero"}}, [], []),
         ({"top": {"name": "other"}}, [], []),
+        ({"students": {"mirror": True}}, [], []),
         ({"students": {"learning_rate": 0.05}}, [], [DISTIL]),
         ({"partition": {"method": "random"}}, [SPLIT], [DISTIL]),
         ({"partition": {"images": 90}}, [GRAPH, SPLIT], [DISTIL]),

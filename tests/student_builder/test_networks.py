@@ -71,3 +71,20 @@ def test_a_compact_student_stays_within_the_budget_of_the_benchmark() -> None:
     widest = Student("compact-32-48-60", 3, torch.zeros(100, 192))
     assert count_parameters(widest) <= 180_000
     assert count_multiply_adds(widest, (3, 32, 32)) <= 30_000_000
+
+
+def test_a_mirrored_student_once_trained_takes_the_mean_of_both_images() -> None:
+    torch.manual_seed(0)
+    columns = torch.randn(3, 7)
+    plain, mirrored = (Student("wrn-10-0.25", 2, columns, mirror=mirror) for mirror in (False, True))
+    mirrored.load_state_dict(plain.state_dict())
+    images = torch.randn(4, 2, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(plain(images), mirrored(images))  # while they train
+        plain.eval()
+        mirrored.eval()
+        both = (plain(images) + plain(images.flip(3))) / 2
+        torch.testing.assert_close(mirrored(images), both)
+        assert not torch.allclose(plain(images), both, atol=1e-3)
+    assert count_parameters(mirrored) == count_parameters(plain)
+    assert count_multiply_adds(mirrored, (2, 8, 8)) == 2 * count_multiply_adds(plain, (2, 8, 8))

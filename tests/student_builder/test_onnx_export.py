@@ -20,11 +20,11 @@ def random_images(count: int, channels: int) -> NDArray[np.uint8]:
     return np.random.default_rng(count).integers(0, 256, (count, HEIGHT, WIDE, channels), np.uint8)
 
 
-def make_student(channels: int, nonnegative: bool) -> Student:
+def make_student(channels: int, nonnegative: bool, mirror: bool = False) -> Student:
     """With batch statistics as after some training."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
-        student = Student("wrn-10-0.5", channels, torch.randn(CLASSES, WIDTH), nonnegative)
+        student = Student("wrn-10-0.5", channels, torch.randn(CLASSES, WIDTH), nonnegative, mirror=mirror)
         with torch.no_grad():
             for _ in range(3):
                 student(torch.randn(16, channels, HEIGHT, WIDE))
@@ -40,9 +40,13 @@ def grey_model() -> bytes:
     return export(make_student(1, True), 1)
 
 
-@pytest.mark.parametrize(("channels", "nonnegative"), [(1, True), (3, False)])
-def test_onnx_and_torch_agree_for_any_batch(channels: int, nonnegative: bool, grey_model: bytes) -> None:
-    student = make_student(channels, nonnegative)
+@pytest.mark.parametrize(
+    ("channels", "nonnegative", "mirror"), [(1, True, False), (3, False, False), (3, True, True)]
+)
+def test_onnx_and_torch_agree_for_any_batch(
+    channels: int, nonnegative: bool, mirror: bool, grey_model: bytes
+) -> None:
+    student = make_student(channels, nonnegative, mirror)
     model = grey_model if channels == 1 else export(student, channels)
     onnx.checker.check_model(onnx.load_from_string(model))
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
