@@ -62,6 +62,9 @@ bench-all: $(INSTALLED)  ## every benchmark at full length, two hours, into benc
 
 bench-accuracy: $(INSTALLED)  ## the accuracy table on CIFAR-100: hours, resumable; into benchmarks/results
 	$(BIN)/python -m benchmarks.accuracy --ideas
+	$(BIN)/python -m benchmarks.accuracy.partitions
+	$(BIN)/python -m benchmarks.accuracy.merging
+	$(BIN)/python -m benchmarks.accuracy.recipes
 	$(BIN)/python -m benchmarks.distillation --save distillation
 	$(BIN)/python -m benchmarks.report
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import table
+from benchmarks.accuracy import table, tried
 from benchmarks.common import RESULTS, ROOT
 
 _EXPLANATION = ROOT / "docs" / "explanation"
@@ -177,6 +177,9 @@ TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "accuracy:fills": table.markdown_fills,
     "accuracy:claim": table.markdown_claim,
     "accuracy:ideas": table.markdown_ideas,
+    "accuracy-recipes": tried.recipes,
+    "accuracy-partitions": tried.partitions,
+    "accuracy-merging": tried.merging,
     "distillation": distillation,
 }
 

@@ -1,7 +1,7 @@
 """A student's graph -> the same graph in int8, by static quantisation with ONNX Runtime.
 
-What is int8, and why. On samples/cifar100 (8 students, 256 calibration images, 2,500 validation images): the
-error of the partial logits against fp32, in shares of their standard deviation, and the largest loss of
+What is int8, and why. On samples/cifar100-wrn (8 students, 256 calibration images, 2,500 validation images):
+the error of the partial logits against fp32, in shares of their standard deviation, and the largest loss of
 accuracy over all 255 subsets of students, in points.
 
     every convolution but the first, with its ReLU: chosen               0.018   0.44

@@ -52,11 +52,12 @@ def summary(cells: Mapping[str, Cell], ideas: Mapping[str, Cell], work: Path) ->
     tried = {name: _results(cell, work) for name, cell in ideas.items()}
     rows = {name: row(cells[name], results) for name, results in found.items() if results}
     wanted = sum(len(cell.seeds) for cell in (*cells.values(), *ideas.values()))
+    before = _before(next(iter(cells.values())), work)
     done = [result for results in (*found.values(), *tried.values()) for result in results.values()]
     return {
         "state": {"trained": len(done), "of": wanted},
-        "wall_seconds": sum(result["seconds"] for result in done),
-        "teacher": _teacher(next(iter(cells.values())), work),
+        "wall_seconds": round(before["trunk_seconds"]) + sum(result["seconds"] for result in done),
+        **before,
         "rows": rows,
         "claim": claim(rows),
         "ideas": dict(_ideas(ideas, found | tried)),
@@ -87,9 +88,9 @@ def _folder(cell: Cell, seed: int, work: Path) -> Path:
     return work / cell.kind / f"{cell.name}-{seed}"
 
 
-def _teacher(cell: Cell, work: Path) -> dict[str, float]:
-    """Its accuracies, measured here."""
-    path = work / "teacher.json"
+def _before(cell: Cell, work: Path) -> dict[str, Any]:
+    """What rows have in common: the teacher's accuracies, measured here, and the trunk's seconds."""
+    path = work / "before.json"
     found = read_json(path)
     if found is None:
         workspace = Workspace(cell.experiment(0), work / "teacher", work / "shared")
@@ -97,8 +98,11 @@ def _teacher(cell: Cell, work: Path) -> dict[str, float]:
         data = workspace.dataset
         test = Pixels(data.test_images, data.test_labels, *workspace.normalisation)
         found = {
-            "validation": teacher_accuracy(teacher, workspace.validation),
-            "test": teacher_accuracy(teacher, test),
+            "teacher": {
+                "validation": teacher_accuracy(teacher, workspace.validation),
+                "test": teacher_accuracy(teacher, test),
+            },
+            "trunk_seconds": (read_json(workspace.trunk.report) or {}).get("seconds", 0.0),
         }
         write_json(path, found)
     return found

@@ -29,12 +29,9 @@ class Cell:
 
     @property
     def tables(self) -> dict[str, dict[str, Any]]:
-        """[base] as this cell changes it; a table that is changed to `none = true` is left out."""
+        """[base] as this cell changes it."""
         base = _document()["base"]
-        merged = {
-            name: {**base.get(name, {}), **self.changes.get(name, {})} for name in {*base, *self.changes}
-        }
-        return {name: table for name, table in merged.items() if not table.get("none")}
+        return {name: {**base.get(name, {}), **self.changes.get(name, {})} for name in {*base, *self.changes}}
 
     def experiment(self, seed: int) -> Experiment:
         """Raises pydantic's ValidationError for what no experiment may be."""

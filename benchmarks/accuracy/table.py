@@ -101,12 +101,14 @@ def markdown(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"| one student of the whole teacher, alone | 1 | | {cell} |{' |' * len(LOST)}")
     teacher = 100 * found["teacher"]["test"]
     lines.append(f"| the teacher, undivided | 1 | | {teacher:.1f} |{' |' * len(LOST)}")
-    state, hours = found["state"], found["wall_seconds"] / 3600
+    state = found["state"]
+    hours, trunk = found["wall_seconds"] / 3600, found["trunk_seconds"] / 3600
     return [
         *lines,
         "",
         f"Test accuracy in %, mean over all subsets (and seeds, ± their deviation). {state['trained']} of "
-        f"{state['of']} trainings of rows and ideas are done: {hours:.1f} hours beside the trunk.",
+        f"{state['of']} trainings of rows and ideas are done. Wall time {hours:.1f} hours, "
+        f"{trunk:.1f} of them the trunk's.",
     ]
 
 

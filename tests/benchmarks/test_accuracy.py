@@ -97,7 +97,8 @@ def test_the_claim_is_what_was_reached_of_each_goal() -> None:
 
 
 def test_the_summary_tells_what_is_done_and_takes_nothing_else_for_it(tmp_path: Path) -> None:
-    write_json(tmp_path / "teacher.json", {"validation": 0.74, "test": 0.73})
+    common = {"teacher": {"validation": 0.74, "test": 0.73}, "trunk_seconds": 7200.0}
+    write_json(tmp_path / "before.json", common)
     cells, ideas = load_cells("cells"), load_cells("ideas")
     for name, seed in (("nonn", 0), ("nonn", 2), ("paper-4", 0), ("spread-4", 0), ("linear-4", 0)):
         cell = CELLS[name]
@@ -116,6 +117,7 @@ def test_the_summary_tells_what_is_done_and_takes_nothing_else_for_it(tmp_path: 
     table = "\n".join(markdown(found))
     assert "| 70.0 ± 0.0 |" in table
     assert "4 of" in table
+    assert "2.1 hours, 2.0 of them the trunk's" in table
     assert "73.0" in table
     assert "40.0" in "\n".join(markdown_fills(found))
     assert "+0.0" in "\n".join(markdown_ideas(found))
