@@ -69,7 +69,7 @@ def _ideas(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Those that have been tried, and what they are compared to as well."""
     for name, idea in ideas.items():
-        result, against = found[name].get(0), found[idea.against or "whole"].get(0)
+        result, against = found[name].get(0), found[idea.against or name].get(0)
         if result is not None and against is not None:
             yield name, idea_row(idea, result, against)
 

@@ -45,7 +45,10 @@ def load_cells(kind: Kind) -> dict[str, Cell]:
 
 
 def _cell(kind: Kind, name: str, table: dict[str, Any]) -> Cell:
-    changes = {key: value for key, value in table.items() if isinstance(value, dict)}
+    """A cell `on` another table changes that table's changes of [base]."""
+    own = {key: value for key, value in table.items() if isinstance(value, dict)}
+    under = _document()[table["on"]] if "on" in table else {}
+    changes = {key: {**under.get(key, {}), **own.get(key, {})} for key in {*under, *own}}
     return Cell(
         kind,
         name,

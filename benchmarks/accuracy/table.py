@@ -138,13 +138,16 @@ def markdown_fills(found: Mapping[str, Any]) -> list[str]:
 
 
 def markdown_ideas(found: Mapping[str, Any]) -> list[str]:
-    lines = ["| idea | all 8 | 4 of 8 lost | against | change, points | |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| idea | fill | all 8 | 4 of 8 lost | instead of | change, points | |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for idea in found["ideas"].values():
         full, half, against = (100 * idea[key] for key in ("full", "half", "against_half"))
-        kept = "kept" if idea["kept"] else "not kept"
-        lines.append(
-            f"| {idea['label']} | {full:.1f} | {half:.1f} | {against:.1f} | {half - against:+.1f} | {kept} |"
-        )
+        compared = f"{against:.1f} | {half - against:+.1f} | {'kept' if idea['kept'] else 'not kept'}"
+        if idea["against"] is None:
+            compared = " | | "
+        lines.append(f"| {idea['label']} | {idea['fill']} | {full:.1f} | {half:.1f} | {compared} |")
     return lines
 
 

@@ -52,14 +52,18 @@ def test_every_row_and_idea_is_an_experiment_on_the_same_terms(cell: Cell) -> No
     experiment, base = cell.experiment(7), CELLS["eigenvector"].experiment(0)
     assert (experiment.name, experiment.seed) == (cell.name, 7)
     assert experiment.students.count == 8
-    assert experiment.students.architecture == base.students.architecture
     if cell.name != "longer":
         assert experiment.students.epochs == base.students.epochs
     assert experiment.merge.fill == "ridge"  # so that all three can be judged
     assert experiment.data == base.data
     assert experiment.teacher == base.teacher
-    if cell.kind == "ideas":
-        assert cell.against in CELLS
+    if cell.kind == "cells":
+        assert experiment.students.architecture == base.students.architecture
+        assert experiment.trunk == base.trunk
+    elif cell.against is not None:
+        against = CELLS[cell.against].experiment(7)
+        assert experiment.students.architecture == against.students.architecture
+        assert experiment.trunk == against.trunk
 
 
 def test_the_claim_stands_on_three_seeds() -> None:
@@ -100,23 +104,30 @@ def test_the_summary_tells_what_is_done_and_takes_nothing_else_for_it(tmp_path: 
     common = {"teacher": {"validation": 0.74, "test": 0.73}, "trunk_seconds": 7200.0}
     write_json(tmp_path / "before.json", common)
     cells, ideas = load_cells("cells"), load_cells("ideas")
-    for name, seed in (("nonn", 0), ("nonn", 2), ("paper-4", 0), ("spread-4", 0), ("linear-4", 0)):
+    for name, seed in (
+        ("nonn", 0),
+        ("nonn", 2),
+        ("paper-4", 0),
+        ("small-4", 0),
+        ("spread", 0),
+        ("linear", 0),
+    ):
         cell = CELLS[name]
         write_json(
             tmp_path / cell.kind / f"{name}-{seed}" / "result.json", result(cell, seed, 0.7, 0.6 + seed / 100)
         )
-    stale = result(CELLS["linear-4"], 0, 0.9, 0.9)
+    stale = result(CELLS["linear"], 0, 0.9, 0.9)
     stale["experiment"]["students"] = {"count": 8}
-    write_json(tmp_path / "ideas" / "linear-4-0" / "result.json", stale)
+    write_json(tmp_path / "ideas" / "linear-0" / "result.json", stale)
     found = summary(cells, ideas, tmp_path)
-    assert found["state"]["trained"] == 4
+    assert found["state"]["trained"] == 5
     assert found["state"]["of"] == sum(len(cell.seeds) for cell in CELLS.values())
     assert list(found["rows"]) == ["nonn", "paper-4"]
     assert found["rows"]["nonn"]["seeds"] == [0, 2]
-    assert list(found["ideas"]) == ["spread-4"]
+    assert list(found["ideas"]) == ["small-4", "spread"]
     table = "\n".join(markdown(found))
     assert "| 70.0 ± 0.0 |" in table
-    assert "4 of" in table
+    assert "5 of 22 trainings" in table
     assert "2.1 hours, 2.0 of them the trunk's" in table
     assert "73.0" in table
     assert "40.0" in "\n".join(markdown_fills(found))
