@@ -10,7 +10,12 @@ from benchmarks.accuracy import table, tried
 from benchmarks.common import RESULTS, ROOT
 
 _EXPLANATION = ROOT / "docs" / "explanation"
-PAGES = (RESULTS.parent / "README.md", _EXPLANATION / "traffic.md", _EXPLANATION / "accuracy.md")
+PAGES = (
+    ROOT / "README.md",
+    RESULTS.parent / "README.md",
+    _EXPLANATION / "traffic.md",
+    _EXPLANATION / "accuracy.md",
+)
 Figures = dict[str, Any]
 
 
@@ -174,6 +179,7 @@ TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "memory": memory,
     "traffic": traffic,
     "accuracy": table.markdown,
+    "accuracy:short": table.markdown_short,
     "accuracy:fills": table.markdown_fills,
     "accuracy:claim": table.markdown_claim,
     "accuracy:ideas": table.markdown_ideas,

@@ -8,13 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from bundle.footprint import RUNTIME_BYTES
+from device_node.control_group import memory_left
 
-# A container's limit and what it uses of it, in the second and in the first version of control groups.
-_CGROUP: Final = Path("/sys/fs/cgroup")
-_CGROUP_FILES: Final = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-)
 _MEMORY_INFO: Final = Path("/proc/meminfo")
 _PROCESSOR_INFO: Final = Path("/proc/cpuinfo")
 _BOARD: Final = Path("/proc/device-tree/model")
@@ -51,8 +46,8 @@ def peak_resident() -> int:
 
 
 def available_memory() -> int:
-    """Bytes to be had without swapping, within the container's limit; 0 when the system does not say."""
-    found = [size for size in (_read_available(), _read_cgroup_rest()) if size is not None]
+    """Bytes to be had without swapping, within control groups' limits; 0 when the system does not say."""
+    found = [size for size in (_kilobytes(_MEMORY_INFO, "MemAvailable"), memory_left()) if size is not None]
     return min(found, default=0)
 
 
@@ -68,10 +63,6 @@ def trim_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _read_available() -> int | None:
-    return _kilobytes(_MEMORY_INFO, "MemAvailable")
-
-
 def _kilobytes(path: Path, key: str) -> int | None:
     """Bytes, from a line such as `VmHWM:  1234 kB`."""
     try:
@@ -80,14 +71,3 @@ def _kilobytes(path: Path, key: str) -> int | None:
         return None
     values = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")]
     return values[0] if values else None
-
-
-def _read_cgroup_rest() -> int | None:
-    for limit, used in _CGROUP_FILES:
-        try:
-            texts = [(_CGROUP / name).read_text().strip() for name in (limit, used)]
-        except OSError:
-            continue
-        if all(text.isdecimal() for text in texts):  # and not `max`
-            return max(int(texts[0]) - int(texts[1]), 1)  # 0 would mean that nothing is known
-    return None

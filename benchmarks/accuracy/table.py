@@ -112,6 +112,21 @@ def markdown(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def markdown_short(found: Mapping[str, Any]) -> list[str]:
+    """A few rows and columns, for those who only want to know."""
+    lost = ("0", "2", "4", "6", "7")
+    lines = [
+        f"| students lost of 8 | {' | '.join(lost)} | worst of 4 |",
+        f"|---|{'---|' * len(lost)}---|",
+    ]
+    for name in ("nonn", "paper-4", *OURS):
+        if (one := found["rows"].get(name)) is not None:
+            means = " | ".join(_cell(one["by_lost"][number]) for number in lost)
+            worst = f"{100 * one['by_lost'][HALF]['worst']:.1f}"
+            lines.append(f"| {one['label']} | {means} | {worst} |")
+    return lines
+
+
 def markdown_claim(found: Mapping[str, Any]) -> list[str]:
     names = {
         "mean": "mean accuracy, 4 of 8 lost",

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from device_node import machine
+from device_node import control_group
 from nonn.cli import main
 
 if __name__ == "__main__":
-    machine._CGROUP = Path(sys.argv[1])
+    control_group._MOUNTED = Path(sys.argv[1])  # type: ignore[misc]
     sys.exit(main(sys.argv[2:]))
