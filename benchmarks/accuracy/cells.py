@@ -16,7 +16,9 @@ Kind = Literal["cells", "ideas"]
 
 @dataclass(frozen=True)
 class Cell:
-    """own_fill: how the method itself fills in for lost parts. against: what an idea is compared to."""
+    """own_fill: how the method itself fills in for lost parts. without: tables of [base] that it does not
+    have. against: what an idea is compared to.
+    """
 
     kind: Kind
     name: str
@@ -24,13 +26,14 @@ class Cell:
     own_fill: Fill
     seeds: tuple[int, ...]
     changes: Mapping[str, Mapping[str, Any]]
+    without: tuple[str, ...] = ()
     against: str | None = None
     kept: bool = False
 
     @property
     def tables(self) -> dict[str, dict[str, Any]]:
         """[base] as this cell changes it."""
-        base = _document()["base"]
+        base = {name: table for name, table in _document()["base"].items() if name not in self.without}
         return {name: {**base.get(name, {}), **self.changes.get(name, {})} for name in {*base, *self.changes}}
 
     def experiment(self, seed: int) -> Experiment:
@@ -56,6 +59,7 @@ def _cell(kind: Kind, name: str, table: dict[str, Any]) -> Cell:
         own_fill=table["own_fill"],
         seeds=tuple(table.get("seeds", [0])),
         changes=changes,
+        without=tuple(table.get("without", ())),
         against=table.get("against"),
         kept=table.get("kept", False),
     )

@@ -188,7 +188,10 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
         )
         strong = name in best_of_ours
         width, size = (2.5, 6) if strong else (1.2, 3)
-        (line,) = axes.plot(LOST, mean, "o-", label=one["label"], linewidth=width, markersize=size)
+        colour = "black" if strong else None
+        (line,) = axes.plot(
+            LOST, mean, "o-", label=one["label"], linewidth=width, markersize=size, color=colour
+        )
         if strong:
             axes.fill_between(LOST, worst, best, alpha=0.15, color=line.get_color())
     teacher = 100 * found["teacher"]["test"]
