@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from bundle.footprint import PROCESS_BYTES, RUNTIME_BYTES
 from fault_lab.containers.boards import BOARDS, parse_groups
 from nonn.errors import UsageError
 
@@ -15,7 +16,7 @@ RESNET18_MULTIPLY_ADDS: Final = 1_814_073_344
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """speed: multiply-adds a millisecond, on one thread. memory_bytes: that students may use."""
+    """speed: multiply-adds a millisecond, on one thread. memory_bytes: that it offers to students."""
 
     name: str
     speed: float
@@ -32,7 +33,8 @@ def of_board(name: str, board: str) -> Device:
         raise UsageError(f"{name}: {board!r} is none of the boards {', '.join(BOARDS)}")
     known = BOARDS[board]
     speed = RESNET18_MULTIPLY_ADDS / known.resnet18_ms
-    return Device(name, speed, known.free_mb * 1_000_000, "estimate")
+    offered = known.free_mb * 1_000_000 - PROCESS_BYTES - RUNTIME_BYTES
+    return Device(name, speed, offered, "estimate")
 
 
 def typed_in(name: str, milliseconds: float, megabytes: float, reference: int) -> Device:

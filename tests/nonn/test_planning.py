@@ -11,6 +11,9 @@ from aggregator import Core, Model, Settings, events
 from aggregator.effects import Assign
 from aggregator.model import Student
 from bundle import MAX_STUDENTS, InputSpec, Merger
+from bundle.footprint import PROCESS_BYTES
+from device_node import machine
+from fault_lab.containers.boards import BOARDS
 from nonn.errors import UsageError
 from nonn.planning.devices import Device, distinct, of_benchmark, of_board, of_boards, parse_device
 from nonn.planning.networks import Image, Network, parse_network, student_cost
@@ -239,6 +242,15 @@ def test_a_board_is_an_estimate() -> None:
     assert of_board("attic", "pi4").source == "estimate"
     assert of_board("a", "pi5").speed > of_board("a", "pi4").speed > of_board("a", "zero2").speed
     assert [one.name for one in of_boards("pi4:2,zero2:1")] == ["pi4-1", "pi4-2", "zero2-1"]
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_board_is_planned_with_what_a_device_offers_there(
+    board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside_the_device = BOARDS[board].free_mb * MB - PROCESS_BYTES
+    monkeypatch.setattr(machine, "available_memory", lambda: beside_the_device)
+    assert of_board("attic", board).memory_bytes == machine.memory_for_students()
 
 
 @pytest.mark.parametrize(
