@@ -128,12 +128,18 @@ def _teacher(args: argparse.Namespace) -> "tuple[int, int, Image]":
 
 
 def _of_bundle(bundle: "Bundle") -> "tuple[int, int, Image]":
+    from nonn.errors import UsageError
     from nonn.planning.networks import Image
 
     manifest = bundle.manifest
     partition = manifest.experiment.get("partition")
     overlap = partition.get("overlap", 1) if isinstance(partition, dict) else 1
-    return sum(manifest.part_sizes) // int(overlap), manifest.classes, Image(*manifest.input.shape)
+    if type(overlap) is not int or not 1 <= overlap <= manifest.parts:  # provenance is kept as it came
+        raise UsageError(
+            f"{bundle.path}: overlap = {overlap!r} of {manifest.parts} parts does not tell how large its "
+            "teacher is: say so with --filters, --classes and --image instead of --bundle"
+        )
+    return sum(manifest.part_sizes) // overlap, manifest.classes, Image(*manifest.input.shape)
 
 
 def _devices(args: argparse.Namespace, image: "Image", classes: int) -> "tuple[Device, ...]":

@@ -1,5 +1,6 @@
 """What a plan knows of a device."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -71,12 +72,13 @@ def of_benchmark(document: Mapping[str, Any], where: str) -> Device:
         ]
         multiply_adds = float(sum(pair[0] for pair in pairs))
         milliseconds = float(sum(pair[1] for pair in pairs))
-        name, memory = str(document["name"]), int(document["memory_bytes"])
-    except (KeyError, TypeError, ValueError):
+        name, memory = str(document["name"]), int(float(document["memory_bytes"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UsageError(f"{where} is not what `nonn benchmark-device --json` prints") from None
-    if not (multiply_adds > 0 and milliseconds > 0 and memory > 0):
+    speed = multiply_adds / milliseconds if milliseconds > 0 else 0.0
+    if not (0 < speed < math.inf and memory > 0):
         raise UsageError(f"{where} has no fp32 student that was measured with one thread, or no free memory")
-    return Device(name, multiply_adds / milliseconds, memory, "measured")
+    return Device(name, speed, memory, "measured")
 
 
 def distinct(devices: list[Device]) -> tuple[Device, ...]:

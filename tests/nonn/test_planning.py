@@ -1,5 +1,6 @@
 """Plans are pure: what must hold for any devices and tasks is checked for many of them."""
 
+import math
 import tomllib
 from dataclasses import replace
 
@@ -265,6 +266,18 @@ def test_devices_that_make_no_sense(text: str) -> None:
 def test_what_is_no_benchmark(document: object) -> None:
     with pytest.raises(UsageError, match=r"a\.json"):
         of_benchmark(document, "a.json")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["memory_bytes", "multiply_adds", "median"])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 0, pytest.param(10**400, id="huge")])
+def test_a_benchmark_with_figures_of_no_device(field: str, value: float) -> None:
+    figures: dict[str, float] = {"memory_bytes": 10**9, "multiply_adds": 10**7, "median": 2.0, field: value}
+    one_image = {"threads": 1, "batch": 1, "milliseconds": {"median": figures["median"]}}
+    cost = {"multiply_adds": figures["multiply_adds"], "measurements": [one_image]}
+    students = [{"precision": "fp32", **cost}]
+    document = {"name": "a", "memory_bytes": figures["memory_bytes"], "students": students}
+    with pytest.raises(UsageError, match=r"a\.json"):
+        of_benchmark(document, "a.json")
 
 
 def test_names_are_distinct() -> None:
