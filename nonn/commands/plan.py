@@ -78,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from bundle import MAX_STUDENTS
     from nonn.errors import UsageError
     from nonn.planning.proposal import Impossible, Task, propose
     from nonn.planning.words import explain, snippet
@@ -86,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--network: {args.network:g} ms must be from 0 to below the budget, {args.budget:g}"
         )
+    if args.replicas > MAX_STUDENTS:
+        raise UsageError(f"--replicas: a bundle has {MAX_STUDENTS} students at the most")
     filters, classes, image = _teacher(args)
     devices = _devices(args, image, classes)
     task = Task(filters, classes, image, args.budget - args.network, args.replicas, args.depth)

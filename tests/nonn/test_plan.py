@@ -97,6 +97,7 @@ def test_no_plan_is_said_with_a_code_and_what_would_help(capsys: pytest.CaptureF
         ([*TASK, "--boards", "pi4:1", "--network", "10"], "below the budget"),
         ([*TASK, "--boards", "pi4:1", "--network", "nan"], "below the budget"),
         ([*TASK, "--boards", "pi4:1", "--reference", "resnet"], "--reference"),
+        ([*TASK, "--boards", "pi4:20", "--replicas", "17"], "16 students at the most"),
         ([*TASK, "--measured", "nowhere.json"], "cannot read nowhere.json"),
         ([*TASK, "--devices", "pyproject.toml"], r"no [[device]] tables"),
         ([*TASK, "--devices", "README.md"], "is not TOML"),

@@ -224,6 +224,20 @@ def test_more_devices_than_students_are_spare() -> None:
     assert (found.students, len(found.spare)) == (MAX_STUDENTS, 4)
 
 
+def test_too_few_devices_are_not_helped_by_memory() -> None:
+    found = propose(replace(CIFAR, replicas=3), [device("well", 1e7), device("tiny", 1e7, megabytes=5)])
+    assert isinstance(found, Impossible)
+    said = "\n".join(explain([device("well", 1e7)], found))
+    assert "and there are 2.\n   What would help: more devices, or fewer --replicas." in said
+    assert "more memory" not in said
+
+
+def test_too_little_memory_is_said() -> None:
+    found = propose(replace(CIFAR, replicas=2), [device("well", 1e7), device("tiny", 1e7, megabytes=5)])
+    assert isinstance(found, Impossible)
+    assert "What would help: devices with more memory," in "\n".join(explain([], found))
+
+
 def test_replicas_are_on_devices_of_their_own() -> None:
     found = planned(replace(CIFAR, replicas=2), *(device(f"d{i}", 1e7) for i in range(4)))
     assert [len(held) for held in found.placement.values()] == [1] * 4
