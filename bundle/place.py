@@ -31,6 +31,7 @@ def publish(
     not fit together, StorageError when they cannot be written or something else is at `path`.
     """
     assemble(path, parse_manifest(document), files)
+    _check_outside_bundles(path)
     manifest = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
     new = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
     try:
@@ -51,6 +52,7 @@ def publish(
 def check_target(path: Path | str) -> None:
     """Raises StorageError unless a bundle can be written there: worth knowing before hours of training."""
     path = Path(path).resolve()
+    _check_outside_bundles(path)
     if os.path.lexists(path):
         try:
             read_document(path)
@@ -65,6 +67,23 @@ def check_target(path: Path | str) -> None:
     folder = next(parent for parent in path.parents if os.path.lexists(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise StorageError(f"cannot write the bundle {path}: {folder} is not a folder that you may write to")
+
+
+def _check_outside_bundles(path: Path) -> None:
+    """A bundle with a file or folder more is one that is refused."""
+    around = next(filter(_is_bundle, path.parents), None)
+    if around is not None:
+        raise StorageError(
+            f"{path} lies inside the bundle {around}, which it would spoil: name another folder"
+        )
+
+
+def _is_bundle(folder: Path) -> bool:
+    try:
+        read_document(folder)
+    except (BundleError, StorageError):
+        return False
+    return True
 
 
 def _check_unchanged(path: Path, replaces: str | None) -> None:

@@ -60,9 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from bundle import Bundle
-    from device_node import benchmark
+    from device_node import benchmark, machine
     from device_node.figures import current_conditions
 
+    # All that a device loads before it joins is loaded by now, and nothing else.
+    offered = machine.memory_for_students()
     plan = _plan(args)
     bundle = Bundle.load(args.bundle)
     _check_students(bundle, plan)
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             results = benchmark.run(bundle, plan, announce)
         saved = keep(results)
     if args.json:
-        print(json.dumps(_as_json(args.name, bundle, conditions, results), indent=1))
+        print(json.dumps(_as_json(args.name, offered, bundle, conditions, results), indent=1))
     else:
         _show(bundle, plan, conditions, results, saved)
     return 1 if any(result.report.error for result in results) else 0
@@ -158,7 +160,11 @@ def _name(subject: "Subject") -> str:
 
 
 def _as_json(
-    name: str | None, bundle: "Bundle", conditions: "Conditions", results: "Sequence[Result]"
+    name: str | None,
+    offered: int,
+    bundle: "Bundle",
+    conditions: "Conditions",
+    results: "Sequence[Result]",
 ) -> dict[str, object]:
     from dataclasses import asdict
 
@@ -171,7 +177,7 @@ def _as_json(
         "runtime": conditions.runtime,
         "architecture": machine.architecture(),
         "cores": machine.cores(),
-        "memory_bytes": machine.available_memory(),
+        "memory_bytes": offered,
         "bundle": bundle.manifest.id,
         "students": [
             {

@@ -78,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from bundle import MAX_STUDENTS
     from nonn.errors import UsageError
     from nonn.planning.proposal import Impossible, Task, propose
     from nonn.planning.words import explain, snippet
@@ -86,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--network: {args.network:g} ms must be from 0 to below the budget, {args.budget:g}"
         )
+    if args.replicas > MAX_STUDENTS:
+        raise UsageError(f"--replicas: a bundle has {MAX_STUDENTS} students at the most")
     filters, classes, image = _teacher(args)
     devices = _devices(args, image, classes)
     task = Task(filters, classes, image, args.budget - args.network, args.replicas, args.depth)
@@ -128,12 +131,18 @@ def _teacher(args: argparse.Namespace) -> "tuple[int, int, Image]":
 
 
 def _of_bundle(bundle: "Bundle") -> "tuple[int, int, Image]":
+    from nonn.errors import UsageError
     from nonn.planning.networks import Image
 
     manifest = bundle.manifest
     partition = manifest.experiment.get("partition")
     overlap = partition.get("overlap", 1) if isinstance(partition, dict) else 1
-    return sum(manifest.part_sizes) // int(overlap), manifest.classes, Image(*manifest.input.shape)
+    if type(overlap) is not int or not 1 <= overlap <= manifest.parts:  # provenance is kept as it came
+        raise UsageError(
+            f"{bundle.path}: overlap = {overlap!r} of {manifest.parts} parts does not tell how large its "
+            "teacher is: say so with --filters, --classes and --image instead of --bundle"
+        )
+    return sum(manifest.part_sizes) // overlap, manifest.classes, Image(*manifest.input.shape)
 
 
 def _devices(args: argparse.Namespace, image: "Image", classes: int) -> "tuple[Device, ...]":

@@ -56,12 +56,16 @@ def this_power() -> Power:
 
 
 def this_disk(folder: Path) -> Disk:
-    """Of the folder, or of the one in which it would be made."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    """Of the folder, or of the one in which it would be made. A link that leads nowhere is in the way.
+
+    Of `os.path`, since Path's tests raise PermissionError below a folder that may not be entered.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     free = None
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(there).free
-    return Disk(str(folder), free, there.is_dir() and os.access(there, os.W_OK | os.X_OK))
+    writable = os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)  # noqa: PTH112
+    return Disk(str(folder), free, writable)
 
 
 def _ask_firmware() -> str:

@@ -30,11 +30,8 @@ def check_clock(now: datetime, cluster: Cluster | None, certificate: OwnCertific
     if cluster is not None and cluster.code == _CERTIFICATE and "not valid yet" in cluster.error:
         text = f"{says}, before the aggregator's certificate begins: it looks 'not yet valid'"
         return problem(Kind.CLOCK, text, _SET_CLOCK)
-    why = (
-        "the aggregator does not say"
-        if cluster and not cluster.error
-        else "not compared with an aggregator's"
-    )
+    answered = cluster is not None and cluster.round_trip is not None
+    why = "the aggregator does not say" if answered else "not compared with an aggregator's"
     return unknown(Kind.CLOCK, f"{says}; {why}", "" if cluster else _NAME_IT)
 
 
@@ -84,6 +81,8 @@ def check_network(cluster: Cluster | None) -> Finding:
     if not cluster.child.fine:
         text = f"asking {cluster.address} failed: {cluster.child.error or 'it crashed or took too long'}"
         return problem(Kind.NETWORK, text, "install gRPC anew: pip install --force-reinstall grpcio protobuf")
+    if cluster.round_trip is None:
+        return unknown(Kind.NETWORK, "not tried, since the certificate cannot be used")
     text = f"{cluster.address} answers within {1000 * cluster.round_trip:.3g} ms"
     rate = cluster.fetched / cluster.seconds if cluster.seconds else None
     if rate is not None:

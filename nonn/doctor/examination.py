@@ -113,7 +113,7 @@ def call_aggregator(
         needs=_needs(stages),
         ahead=answered.get("ahead"),
         unsure=answered.get("unsure", 0.0),
-        round_trip=answered.get("round_trip", 0.0),
+        round_trip=answered.get("round_trip"),
         fetched=fetched.get("bytes", 0),
         seconds=fetched.get("seconds", 0.0),
     )

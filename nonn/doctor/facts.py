@@ -91,7 +91,8 @@ class Cluster:
     """The aggregator as seen from here. error: why it was not reached, with NoNN's exit code for that.
 
     ahead: seconds that its clock is ahead of ours, give or take `unsure`; None when it does not say.
-    round_trip: seconds, of the smallest call. fetched: bytes in `seconds`; 0 when nothing could be.
+    round_trip: seconds, of the smallest call; None when none was answered: where there is no error either,
+    none was made, since the certificate cannot be used. fetched: bytes in `seconds`; 0 when nothing could be.
     """
 
     address: str
@@ -101,7 +102,6 @@ class Cluster:
     needs: Needs | None = None
     ahead: float | None = None
     unsure: float = 0.0
-    round_trip: float = 0.0
+    round_trip: float | None = None
     fetched: int = 0
     seconds: float = 0.0
-    certificate: OwnCertificate | None = None

@@ -1,9 +1,11 @@
 """What a plan knows of a device."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from bundle.footprint import PROCESS_BYTES, RUNTIME_BYTES
 from fault_lab.containers.boards import BOARDS, parse_groups
 from nonn.errors import UsageError
 
@@ -15,7 +17,7 @@ RESNET18_MULTIPLY_ADDS: Final = 1_814_073_344
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """speed: multiply-adds a millisecond, on one thread. memory_bytes: that students may use."""
+    """speed: multiply-adds a millisecond, on one thread. memory_bytes: that it offers to students."""
 
     name: str
     speed: float
@@ -32,7 +34,8 @@ def of_board(name: str, board: str) -> Device:
         raise UsageError(f"{name}: {board!r} is none of the boards {', '.join(BOARDS)}")
     known = BOARDS[board]
     speed = RESNET18_MULTIPLY_ADDS / known.resnet18_ms
-    return Device(name, speed, known.free_mb * 1_000_000, "estimate")
+    offered = known.free_mb * 1_000_000 - PROCESS_BYTES - RUNTIME_BYTES
+    return Device(name, speed, offered, "estimate")
 
 
 def typed_in(name: str, milliseconds: float, megabytes: float, reference: int) -> Device:
@@ -69,12 +72,13 @@ def of_benchmark(document: Mapping[str, Any], where: str) -> Device:
         ]
         multiply_adds = float(sum(pair[0] for pair in pairs))
         milliseconds = float(sum(pair[1] for pair in pairs))
-        name, memory = str(document["name"]), int(document["memory_bytes"])
-    except (KeyError, TypeError, ValueError):
+        name, memory = str(document["name"]), int(float(document["memory_bytes"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UsageError(f"{where} is not what `nonn benchmark-device --json` prints") from None
-    if not (multiply_adds > 0 and milliseconds > 0 and memory > 0):
+    speed = multiply_adds / milliseconds if milliseconds > 0 else 0.0
+    if not (0 < speed < math.inf and memory > 0):
         raise UsageError(f"{where} has no fp32 student that was measured with one thread, or no free memory")
-    return Device(name, multiply_adds / milliseconds, memory, "measured")
+    return Device(name, speed, memory, "measured")
 
 
 def distinct(devices: list[Device]) -> tuple[Device, ...]:

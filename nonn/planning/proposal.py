@@ -97,7 +97,7 @@ class Impossible:
     """able: devices that can take the narrowest student of one filter. They are too few for the replicas, or
     cannot take the filters that would fall to them.
 
-    enough: milliseconds of budget with which there is a plan; None: none does, since memory lacks.
+    enough: milliseconds of budget with which there is a plan; None: none does, since memory or devices lack.
     """
 
     task: Task

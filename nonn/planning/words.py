@@ -61,8 +61,12 @@ def _left_out(one: LeftOut) -> str:
 
 
 def _impossible(outcome: Impossible) -> Iterator[str]:
-    needed = outcome.task.replicas
+    needed, devices = outcome.task.replicas, outcome.able + len(outcome.left_out)
     yield "3. There is no plan."
+    if devices < needed:
+        yield f"   A part needs {needed} devices, one for each of its students, and there are {devices}."
+        yield "   What would help: more devices, or fewer --replicas."
+        return
     if outcome.able < needed:
         yield f"   {outcome.able} devices can take a student, and a part needs {needed}."
     else:

@@ -177,6 +177,24 @@ def test_anything_else_at_the_path_is_refused(tmp_path: Path, make_contents: Mak
     assert only(tmp_path, "mine")
 
 
+@pytest.mark.parametrize("inside", ["sub", "students", "students/sub", "deeper/sub"])
+def test_a_bundle_inside_another_is_refused(tmp_path: Path, make_contents: MakeContents, inside: str) -> None:
+    around = write_bundle(tmp_path / "toy", make_contents()).path
+    before = sorted(around.rglob("*"))
+    for act in (check_target, lambda path: write_bundle(path, make_contents(1))):
+        with pytest.raises(StorageError, match=f"inside the bundle {around}"):
+            act(around / inside)
+    assert sorted(around.rglob("*")) == before
+    Bundle.load(around)
+
+
+def test_a_manifest_of_something_else_further_up_is_no_hindrance(
+    tmp_path: Path, make_contents: MakeContents
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"format": "app"}')
+    Bundle.load(write_bundle(tmp_path / "toy", make_contents()).path)
+
+
 def test_a_parent_that_is_no_folder(tmp_path: Path, make_contents: MakeContents) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "toy", tmp_path / "file" / "deeper" / "toy"):

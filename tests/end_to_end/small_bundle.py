@@ -1,6 +1,8 @@
 """A bundle of eight linear students for 8x8 images, made in a moment: real graphs, and a real ridge merge."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,10 +19,12 @@ def random_images(count: int, seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, *INPUT.shape), np.uint8)
 
 
-def write_small_bundle(path: Path, seed: int = 0, self_test_error: float = 0.0) -> Bundle:
+def write_small_bundle(
+    path: Path, seed: int = 0, self_test_error: float = 0.0, experiment: Mapping[str, Any] | None = None
+) -> Bundle:
     """Replicas of a part have nearly the same weights; labels are what all students together say.
 
-    self_test_error: how far off the students find their self-test.
+    self_test_error: how far off the students find their self-test. experiment: the bundle's provenance.
     """
     random = np.random.default_rng(seed)
     parts = [student % PARTS for student in range(STUDENTS)]
@@ -52,6 +56,7 @@ def write_small_bundle(path: Path, seed: int = 0, self_test_error: float = 0.0) 
             accuracy=subset_accuracy(merger, partials, labels),
             validation_images=len(images),
             self_test=SelfTest(images[:4], partials[:, :4] + np.float32(self_test_error)),
+            experiment=experiment or {},
             **merge,
         ),
     )

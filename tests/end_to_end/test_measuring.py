@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from bundle import Bundle, TwinContents, write_twins
+from bundle.footprint import RUNTIME_BYTES
 from device_node import StateFolder, benchmark
 from device_node.figures import Figures, current_conditions
 from fault_lab.local_cluster import LocalCluster
@@ -59,6 +60,15 @@ def test_every_student_is_measured_and_the_device_goes_by_it(
             assert figure is not None
             assert figure.milliseconds == measured[threads, 1]["median"]
             assert figure.peak_bytes == student["peak_bytes"]
+
+
+def test_it_tells_what_a_device_would_offer_to_students(
+    twins: Bundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_node.machine.available_memory", lambda: 200_000_000)
+    options = ["--students", "0", "--precision", "fp32", "--seconds", "0.01", "--no-save", "--json"]
+    assert main(["benchmark-device", str(twins.path), *options]) == 0
+    assert json.loads(capsys.readouterr().out)["memory_bytes"] == 200_000_000 - RUNTIME_BYTES
 
 
 def test_the_table_names_every_student_it_was_asked_for(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from nonn.cli import main
+from tests.end_to_end.small_bundle import write_small_bundle
 
 TASK = ["--filters", "128", "--classes", "10", "--image", "32x32x3", "--budget", "10"]
 BENCHMARK = {
@@ -44,6 +45,27 @@ def test_devices_from_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert sum(document["plan"]["sizes"]) == 128
 
 
+@pytest.mark.parametrize(("overlap", "filters"), [(1, 16), (2, 8)])
+def test_filters_that_are_in_several_parts_count_once(
+    overlap: int, filters: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_small_bundle(tmp_path / "small", experiment={"partition": {"overlap": overlap}})
+    options = ["--bundle", str(bundle.path), "--budget", "10", "--boards", "pi4:2", "--json"]
+    assert main(["plan", *options]) == 0
+    assert sum(json.loads(capsys.readouterr().out)["plan"]["sizes"]) == filters
+
+
+@pytest.mark.parametrize("overlap", [0, -1, 5, 1.5, "two", None, True])
+def test_a_provenance_that_makes_no_sense(
+    overlap: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_small_bundle(tmp_path / "small", experiment={"partition": {"overlap": overlap}})
+    assert main(["plan", "--bundle", str(bundle.path), "--budget", "10", "--boards", "pi4:2"]) == 2
+    error = capsys.readouterr().err
+    assert "say so with --filters" in error
+    assert error.count("\n") == 1
+
+
 def test_the_network_is_part_of_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
     slowest = []
     for network in ("0", "6"):
@@ -75,6 +97,7 @@ def test_no_plan_is_said_with_a_code_and_what_would_help(capsys: pytest.CaptureF
         ([*TASK, "--boards", "pi4:1", "--network", "10"], "below the budget"),
         ([*TASK, "--boards", "pi4:1", "--network", "nan"], "below the budget"),
         ([*TASK, "--boards", "pi4:1", "--reference", "resnet"], "--reference"),
+        ([*TASK, "--boards", "pi4:20", "--replicas", "17"], "16 students at the most"),
         ([*TASK, "--measured", "nowhere.json"], "cannot read nowhere.json"),
         ([*TASK, "--devices", "pyproject.toml"], r"no [[device]] tables"),
         ([*TASK, "--devices", "README.md"], "is not TOML"),

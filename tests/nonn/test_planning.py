@@ -1,5 +1,6 @@
 """Plans are pure: what must hold for any devices and tasks is checked for many of them."""
 
+import math
 import tomllib
 from dataclasses import replace
 
@@ -11,6 +12,9 @@ from aggregator import Core, Model, Settings, events
 from aggregator.effects import Assign
 from aggregator.model import Student
 from bundle import MAX_STUDENTS, InputSpec, Merger
+from bundle.footprint import PROCESS_BYTES
+from device_node import machine
+from fault_lab.containers.boards import BOARDS
 from nonn.errors import UsageError
 from nonn.planning.devices import Device, distinct, of_benchmark, of_board, of_boards, parse_device
 from nonn.planning.networks import Image, Network, parse_network, student_cost
@@ -220,6 +224,20 @@ def test_more_devices_than_students_are_spare() -> None:
     assert (found.students, len(found.spare)) == (MAX_STUDENTS, 4)
 
 
+def test_too_few_devices_are_not_helped_by_memory() -> None:
+    found = propose(replace(CIFAR, replicas=3), [device("well", 1e7), device("tiny", 1e7, megabytes=5)])
+    assert isinstance(found, Impossible)
+    said = "\n".join(explain([device("well", 1e7)], found))
+    assert "and there are 2.\n   What would help: more devices, or fewer --replicas." in said
+    assert "more memory" not in said
+
+
+def test_too_little_memory_is_said() -> None:
+    found = propose(replace(CIFAR, replicas=2), [device("well", 1e7), device("tiny", 1e7, megabytes=5)])
+    assert isinstance(found, Impossible)
+    assert "What would help: devices with more memory," in "\n".join(explain([], found))
+
+
 def test_replicas_are_on_devices_of_their_own() -> None:
     found = planned(replace(CIFAR, replicas=2), *(device(f"d{i}", 1e7) for i in range(4)))
     assert [len(held) for held in found.placement.values()] == [1] * 4
@@ -241,6 +259,15 @@ def test_a_board_is_an_estimate() -> None:
     assert [one.name for one in of_boards("pi4:2,zero2:1")] == ["pi4-1", "pi4-2", "zero2-1"]
 
 
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_board_is_planned_with_what_a_device_offers_there(
+    board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside_the_device = BOARDS[board].free_mb * MB - PROCESS_BYTES
+    monkeypatch.setattr(machine, "available_memory", lambda: beside_the_device)
+    assert of_board("attic", board).memory_bytes == machine.memory_for_students()
+
+
 @pytest.mark.parametrize(
     "text", ["", ":1:2", "a", "a:b", "a:pi9", "a:0:5", "a:5:0", "a:nan:5", "a:1:2:3", "a:-1:2", "a:x:2"]
 )
@@ -253,6 +280,18 @@ def test_devices_that_make_no_sense(text: str) -> None:
 def test_what_is_no_benchmark(document: object) -> None:
     with pytest.raises(UsageError, match=r"a\.json"):
         of_benchmark(document, "a.json")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["memory_bytes", "multiply_adds", "median"])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 0, pytest.param(10**400, id="huge")])
+def test_a_benchmark_with_figures_of_no_device(field: str, value: float) -> None:
+    figures: dict[str, float] = {"memory_bytes": 10**9, "multiply_adds": 10**7, "median": 2.0, field: value}
+    one_image = {"threads": 1, "batch": 1, "milliseconds": {"median": figures["median"]}}
+    cost = {"multiply_adds": figures["multiply_adds"], "measurements": [one_image]}
+    students = [{"precision": "fp32", **cost}]
+    document = {"name": "a", "memory_bytes": figures["memory_bytes"], "students": students}
+    with pytest.raises(UsageError, match=r"a\.json"):
+        of_benchmark(document, "a.json")
 
 
 def test_names_are_distinct() -> None:

@@ -51,6 +51,10 @@ def test_the_shipped_experiments(path: Path) -> None:
             {"students": {"architecture": ["wrn-10-0.25"]}},
             "students.architecture: 1 for 2 parts: name one for all",
         ),
+        (
+            {"students": {"architecture": ["wrn-10-0.25", "wrn-10-0.5"]}, "trunk": {"epochs": 1}},
+            "students that start from one trunk share its students.architecture: name one",
+        ),
         ({"partition": {"sizes": [8, 8]}}, "partition: give either parts = NUMBER or sizes"),
         ({"partition": {"parts": None}}, "partition: give either parts = NUMBER or sizes"),
         ({"partition": {"method": "louvain", "sizes": [8, 8], "parts": None}}, "partition: louvain's sizes"),

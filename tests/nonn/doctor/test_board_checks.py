@@ -1,13 +1,18 @@
 """Findings about boards, most of which are not at hand: pure functions on facts."""
 
+import os
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nonn.doctor.board import read_processor, read_throttled
+from nonn.doctor.board import read_processor, read_throttled, this_disk
 from nonn.doctor.board_checks import (
     check_disk,
     check_memory,
@@ -147,6 +152,42 @@ def test_disks() -> None:
     assert check(700_000) is PROBLEM
     assert check(700_000, needs=None) is WARNING
     assert check(None) is UNKNOWN
+
+
+def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    assert this_disk(tmp_path / "state" / "nonn").writable
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert this_disk(tmp_path / "link" / "nonn").writable
+
+
+def test_a_link_that_leads_nowhere_is_no_folder_to_be(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for folder in (tmp_path / "link", tmp_path / "link" / "nonn"):
+        assert not this_disk(folder).writable
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Where tests run as root, not so inside: os.access asks about the real user."""
+    root = os.geteuid() == 0
+    if root:
+        os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        if root:
+            os.setresuid(0, 0, 0)
+
+
+def test_a_folder_that_may_not_be_entered() -> None:
+    with TemporaryDirectory() as name:  # not tmp_path, whose parents nobody may enter
+        public = Path(name)
+        public.chmod(0o755)
+        (public / "locked").mkdir(mode=0)
+        (public / "link").symlink_to(public / "locked" / "state")
+        with nobody():
+            for folder in (public / "locked" / "state" / "nonn", public / "link"):
+                assert not this_disk(folder).writable
 
 
 @pytest.mark.parametrize(

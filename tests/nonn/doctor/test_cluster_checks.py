@@ -51,8 +51,15 @@ def test_a_wrong_clock_explains_certificates_that_are_not_yet_valid() -> None:
 
 
 def test_a_clock_that_cannot_be_compared() -> None:
-    for cluster in (None, Cluster(WHERE), Cluster(WHERE, error="cannot reach it: start it", code=10)):
-        assert check_clock(NOW, cluster, own()).verdict is UNKNOWN
+    unreached = Cluster(WHERE, error="cannot reach it: start it", code=10)
+    for cluster, why in (
+        (None, "not compared"),
+        (Cluster(WHERE), "not compared"),
+        (unreached, "not compared"),
+        (Cluster(WHERE, round_trip=0.002), "the aggregator does not say"),
+    ):
+        found = check_clock(NOW, cluster, own())
+        assert (found.verdict, why in found.text) == (UNKNOWN, True)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +88,7 @@ def test_certificates(
     ("cluster", "verdict", "text"),
     [
         (None, UNKNOWN, "not tried"),
+        (Cluster(WHERE), UNKNOWN, "not tried, since the certificate cannot be used"),
         (
             Cluster(WHERE, round_trip=0.002, fetched=10**6, seconds=0.1),
             OK,
