@@ -5,6 +5,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -58,9 +59,23 @@ async def activate(host: Host, wanted: Wanted) -> None:
         await ssh.run(host, "activate", values, root=True, seconds=SWITCH_SECONDS, payload=payload)
 
 
-async def go_back(host: Host, former: str) -> None:
-    """To this release, or to none when it is empty. Raises HostFailed."""
-    await ssh.run(host, "back", {**_places(host), "FORMER": former}, root=True, seconds=SWITCH_SECONDS)
+@dataclass(frozen=True, slots=True)
+class Left:
+    """switched: whether the host was taken back. venv: of what it runs now; empty: nothing."""
+
+    switched: bool
+    venv: str
+
+
+async def go_back(host: Host, release: str, former: str) -> Left:
+    """From `release`, if that is what runs, to `former`; to nothing when it is empty or gone.
+
+    Raises HostFailed.
+    """
+    values = {**_places(host), "RELEASE": release, "FORMER": former}
+    said = await ssh.run(host, "back", values, root=True, seconds=SWITCH_SECONDS)
+    switched, _, venv = said.strip().partition(" ")
+    return Left(switched == "back", venv)
 
 
 async def settle(host: Host, release: str) -> None:

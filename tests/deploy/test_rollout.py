@@ -2,36 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bundle import Bundle
 from nonn.deploy.wheel import Wheel
 from tests.deploy.board import Board, needs_sshd
-from tests.deploy.deploying import Done, deploy, picture, write_inventory
+from tests.deploy.deploying import Site, picture
 from tests.deploy.wheels import other_version
 from tests.end_to_end.secured import SecuredCluster, serving
 from tests.end_to_end.small_bundle import write_small_bundle
 
 pytestmark = [needs_sshd, pytest.mark.slow, pytest.mark.heavy]
-
-
-class Site:
-    """A cluster, and boards beside it."""
-
-    def __init__(self, folder: Path, cluster: SecuredCluster, wheelhouse: Path, boards: list[Board]) -> None:
-        self.folder = folder
-        self.cluster = cluster
-        self.boards = boards
-        self._wheelhouse = str(wheelhouse)
-
-    def deploy(self, wheel: Path | None, *options: str, **changes: Any) -> Done:
-        """changes: of every board's options."""
-        hosts = [{**board.options, "wheelhouse": self._wheelhouse, **changes} for board in self.boards]
-        certs = self.cluster.certificates.folder
-        inventory = write_inventory(self.folder / "boards.toml", self.cluster.address, hosts, certs)
-        return deploy(inventory, wheel, *options)
 
 
 @pytest.fixture
