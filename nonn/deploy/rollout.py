@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from nonn.deploy import certificates, ready, steps, unit
-from nonn.deploy.errors import HostFailed
+from nonn.deploy.errors import HostBusy, HostFailed
 from nonn.deploy.facts import Facts
 from nonn.deploy.inventory import Host, Inventory
 from nonn.deploy.outcome import Outcome, Result
@@ -113,6 +113,8 @@ class _Rollout:
         try:
             await steps.activate(host, wanted)
             seen = await self._wait(host, time.monotonic())
+        except HostBusy:
+            raise
         except HostFailed as error:
             return await self._go_back(host, wanted, found, outcome, str(error))
         except NonnError as error:

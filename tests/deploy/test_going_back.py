@@ -24,6 +24,7 @@ from tests.end_to_end.small_bundle import write_small_bundle
 pytestmark = [needs_sshd, pytest.mark.slow]
 
 BRIEF = ("--wait", "5")
+BUSY = "another nonn deploy is at work on this host: try again when it is done"
 SYSTEMCTL = ON_BOARD / "systemctl"
 
 
@@ -95,13 +96,15 @@ def test_a_board_that_cannot_be_reached_to_be_taken_back_was_not_taken_back(
     assert "could not be taken back (it does not let" in done.problem("kitchen")
 
 
-def test_who_finds_another_deployment_at_work_changes_nothing(site: Site, board: Board, first: str) -> None:
+def test_who_finds_another_deployment_at_work_changes_nothing(
+    site: Site, board: Board, wheel: Wheel, first: str
+) -> None:
     before = state(board)
     with (board.installed / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = site.deploy(None, threads=2)
+        done = site.deploy(wheel.path, threads=2)
     assert done.hosts["kitchen"]["result"] == "failed"
-    assert done.problem("kitchen").startswith("another nonn deploy is at work on this host")
+    assert done.problem("kitchen") == BUSY
     assert state(board) == before
 
 

@@ -9,10 +9,13 @@ fail() {
   printf 'nonn-problem: %s\n' "$*" >&2
   exit 70
 }
-hold() { # until this script ends; another deployment would undo what this one does
+# Nobody else deploys until this script ends: each would undo what the other does. $1: seconds to wait for that.
+hold() {
   command -v flock >/dev/null || return 0
   exec 9>"$FOLDER/.lock"
-  flock -n 9 || fail "another nonn deploy is at work on this host: try again when it is done"
+  flock -w "${1:-0}" 9 && return 0
+  printf 'nonn-problem: another nonn deploy is at work on this host: try again when it is done\n' >&2
+  exit 75
 }
 # From now on, and after every boot, the release $1 is what runs.
 use() {
