@@ -154,15 +154,16 @@ def skew(facts: Facts, now: datetime) -> str:
 
 def plan(host: Host, wanted: Wanted, facts: Facts) -> tuple[Action, ...]:
     """In the order in which they are done; empty when the host is as it should be."""
-    return tuple(_plan(host, wanted, facts))
+    changes = tuple(_changes(host, wanted, facts))
+    return (*changes, *_start(wanted, facts, changed=bool(changes)), *_tidy(wanted, facts))
 
 
-def _plan(host: Host, wanted: Wanted, facts: Facts) -> Iterator[Action]:
+def _changes(host: Host, wanted: Wanted, facts: Facts) -> Iterator[Action]:
     if not facts.account:
         yield Action(Do.ACCOUNT, f"make the user {host.account}")
     if wanted.venv not in facts.venvs:
-        half = " (finishing half an installation)" if wanted.venv in facts.halves else ""
-        before = f" in place of {facts.venv_in_use}" if facts.venv_in_use else ""
+        half = " (what there is of it is half or does not run)" if wanted.venv in facts.halves else ""
+        before = f" in place of {facts.venv_in_use}" if facts.venv_in_use not in ("", wanted.venv) else ""
         yield Action(Do.INSTALL, f"install nonn {wanted.venv}{before}{half}")
     elif facts.venv_in_use != wanted.venv:
         yield Action(Do.INSTALL, f"use nonn {wanted.venv}, which is installed")
@@ -176,10 +177,16 @@ def _plan(host: Host, wanted: Wanted, facts: Facts) -> Iterator[Action]:
         yield Action(Do.UNIT, f"{'change' if facts.unit else 'write'} {host.units}/{host.service}.service")
     if not facts.enabled:
         yield Action(Do.ENABLE, "start it at boot")
+
+
+def _start(wanted: Wanted, facts: Facts, *, changed: bool) -> Iterator[Action]:
     if not facts.active:
         yield Action(Do.START, "start it")
-    elif facts.current != wanted.release or facts.started != facts.current:
+    elif changed or facts.current != wanted.release or facts.started != facts.current:
         yield Action(Do.START, "restart it")
+
+
+def _tidy(wanted: Wanted, facts: Facts) -> Iterator[Action]:
     leftovers = _leftovers(wanted, facts)
     if leftovers:
         yield Action(Do.TIDY, f"take away {' '.join(leftovers)}")
