@@ -69,8 +69,8 @@ class _Rollout:
         return Outcome(host.name, Result.REMOVED, actions)
 
     async def deploy(self, host: Host) -> Outcome:
-        wanted = await asyncio.to_thread(self._wanted, host)
         found = await steps.preflight(host)
+        wanted = await asyncio.to_thread(self._wanted, host, found)
         now = datetime.now(UTC)
         problem = obstacle(host, wanted, found, now)
         if problem:
@@ -84,12 +84,12 @@ class _Rollout:
             return replace(outcome, result=Result.UNCHANGED, device=seen)
         return await self._apply(host, wanted, found, outcome)
 
-    def _wanted(self, host: Host) -> Wanted:
+    def _wanted(self, host: Host, found: Facts) -> Wanted:
         assert self._wheel is not None
         certs = self._inventory.certificates
         return Wanted(
             self._wheel.version,
-            self._wheel.environment(host.constraints),
+            self._wheel.environment(host, found.python, found.machine),
             unit.render(self._inventory, host),
             None if certs is None else certificates.look(certs, host.name, datetime.now(UTC)),
         )

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from nonn.deploy.inventory import Host
+
 ON_BOARD = Path(__file__).parent / "on_board"
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="there is no OpenSSH server: apt install openssh-server")
@@ -62,6 +64,11 @@ class Board:
         }
 
     @property
+    def host(self) -> Host:
+        """The same as an inventory is read."""
+        return Host(**{**self.options, "ssh_config": Path(self.options["ssh_config"])})
+
+    @property
     def installed(self) -> Path:
         return self.folder / "opt/nonn-device"
 
@@ -88,7 +95,7 @@ class Board:
         """Of systemctl that change something, since the board was made."""
         path = self.folder / "systemd/calls"
         words = path.read_text().splitlines() if path.exists() else []
-        return [line for line in words if not line.startswith(("is-", "supervise"))]
+        return [line for line in words if not line.startswith(("is-", "cat", "supervise"))]
 
     def running(self) -> bool:
         return (self.folder / "systemd/nonn-device.service.pid").exists()

@@ -1,9 +1,12 @@
 """Environments that a board finds installed, made in a moment: this checkout, and what the tests run with."""
 
+import platform
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nonn.deploy.wheel import Wheel
 from tests.deploy.board import Board
@@ -12,12 +15,17 @@ CHECKOUT = Path(__file__).parents[2]
 BROKEN = "import sys\nsys.exit('nonn: this version does not work')\n"
 
 
+def environment(board: Board, wheel: Wheel, **changes: Any) -> str:
+    """Its name for this wheel. changes: of the board's options."""
+    return wheel.environment(replace(board.host, **changes), platform.python_version(), platform.machine())
+
+
 def put_environment(board: Board, wheel: Wheel, *, works: bool = True) -> str:
     """As if deploy had installed this wheel on the board. Returns the environment's name.
 
     works: False makes every command of it end at once.
     """
-    name = wheel.environment(None)
+    name = environment(board, wheel)
     folder = board.installed / "venvs" / name
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
     (packages,) = folder.glob("lib/python*/site-packages")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from nonn.deploy import steps
-from nonn.deploy.inventory import Host
 from nonn.deploy.steps import Left
 from nonn.deploy.wheel import Wheel, read_wheel
 from tests.deploy.board import ON_BOARD, Board, needs_sshd
@@ -110,7 +109,6 @@ def test_who_finds_another_deployment_at_work_changes_nothing(
 
 def test_what_somebody_else_deployed_meanwhile_is_left_alone(board: Board, first: str) -> None:
     before = state(board)
-    host = Host(**{**board.options, "ssh_config": Path(board.options["ssh_config"])})
-    assert asyncio.run(steps.go_back(host, "ours", "")) == Left(False, first)
+    assert asyncio.run(steps.go_back(board.host, "ours", "")) == Left(False, first)
     assert state(board) == before
     assert board.running()

@@ -5,6 +5,10 @@ unset CDPATH
 release() { # ID's folder
   printf '%s/releases/%s' "$FOLDER" "$1"
 }
+# Whether the environment $1 is whole and its interpreter is there: the system may have got another Python since.
+whole() {
+  [ -f "$1/.complete" ] && "$1/bin/python" -BPc 'import device_node' >/dev/null 2>&1
+}
 fail() {
   printf 'nonn-problem: %s\n' "$*" >&2
   exit 70

@@ -15,7 +15,7 @@ say version "$(cat "$FOLDER/current/venv/.complete" 2>/dev/null || true)"
 say venv_in_use "$(basename "$(readlink "$FOLDER/current/venv" 2>/dev/null)")"
 venvs= halves=
 for found in "$FOLDER"/venvs/*; do
-  if [ -f "$found/.complete" ]; then venvs="$venvs ${found##*/}"; elif [ -d "$found" ]; then halves="$halves ${found##*/}"; fi
+  if whole "$found"; then venvs="$venvs ${found##*/}"; elif [ -d "$found" ]; then halves="$halves ${found##*/}"; fi
 done
 for found in "$FOLDER"/incoming.* "$FOLDER"/releases/*.partial; do
   if [ -e "$found" ]; then halves="$halves ${found##*/}"; fi

@@ -12,7 +12,7 @@ if ! id -u "$ACCOUNT" >/dev/null 2>&1; then
     fail "cannot make the user $ACCOUNT: see what useradd says on the host"
 fi
 venv=$FOLDER/venvs/$VENV
-[ ! -f "$venv/.complete" ] || exit 0
+if whole "$venv"; then exit 0; fi
 rm -rf "$FOLDER"/incoming.* "$venv"
 incoming=$FOLDER/incoming.$$
 undo() { rm -rf "$incoming" "$venv"; }
