@@ -99,8 +99,14 @@ def _obstacles(host: Host, wanted: Wanted, facts: Facts, now: datetime) -> Itera
         yield "it does not run systemd, which is to start the device: start `nonn device` there by hand"
     if not facts.root:
         yield no_root(host)
+    if facts.others:
+        yield (
+            f"deploy made it a device before, with another service or prefix ({', '.join(facts.others)}): "
+            "take that away first, with `--remove` and the inventory as it was"
+        )
     if facts.occupied:
-        yield f"{host.folder} holds something that deploy did not make: name another prefix"
+        other = "prefix" if facts.occupied == host.folder else "service"
+        yield f"{facts.occupied} holds something that deploy did not make: name another {other}"
     if facts.stranger:
         yield f"it has a service {host.service} that deploy did not make: name another `service`"
     yield from _python_obstacles(host, facts)

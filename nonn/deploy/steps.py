@@ -100,6 +100,7 @@ async def remove(host: Host) -> None:
 
 def _places(host: Host) -> dict[str, str]:
     return {
+        "NAME": host.name,
         "FOLDER": host.folder,
         "UNITS": host.units,
         "STATE": host.state,
