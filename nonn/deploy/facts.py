@@ -13,8 +13,8 @@ _ARRAYS: Final = ("others", "venvs", "halves")
 class Facts:
     """machine: as `uname -m` has it. bits: of programs, not of the kernel. python: version, empty when none.
 
-    venv: whether that Python can make virtual environments. free: MB where things are installed; clock:
-    seconds since 1970. root: whether scripts can become root, or need not.
+    home: where that Python is installed. venv: whether it can make virtual environments. free: MB for what is
+    installed; clock: seconds since 1970. root: whether scripts can become root, or need not.
     made: something was deployed. Otherwise, occupied: a folder that we would use and that holds something
     already, or empty; stranger: somebody else's unit has the service's name. others: services that deploy
     made for this device from another inventory.
@@ -28,6 +28,7 @@ class Facts:
     bits: int
     libc: str
     python: str
+    home: str
     venv: bool
     free: int
     clock: int

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from nonn.deploy.facts import Facts
-from nonn.deploy.inventory import Host
+from nonn.deploy.inventory import Host, hidden
 
 MACHINES: Final = ("aarch64", "x86_64")
 OLDEST_PYTHON: Final = (3, 11)
@@ -133,6 +133,11 @@ def _python_obstacles(host: Host, facts: Facts) -> Iterator[str]:
         yield f"its {host.python} is {facts.python}, and 3.11 is needed: name a newer one with python"
     if not facts.venv:
         yield f"its {host.python} cannot make virtual environments: `sudo apt install python3-venv`"
+    if hidden(facts.home) and not host.root:
+        yield (
+            f"its {host.python} is in {facts.home}, which the service is not allowed to see: "
+            "name one of the system's, or in /opt, with python"
+        )
 
 
 def _clock_obstacles(wanted: Wanted, facts: Facts, now: datetime) -> Iterator[str]:

@@ -1,7 +1,9 @@
 """Installed versions that do not run any more, over a real ssh server."""
 
 import asyncio
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ pytestmark = [needs_sshd, pytest.mark.slow]
 def test_an_environment_counts_only_if_it_runs(tmp_path: Path, wheel: Wheel) -> None:
     with Board(tmp_path, "kitchen") as board:
         name = put_environment(board, wheel)
-        assert asyncio.run(steps.preflight(board.host)).venvs == (name,)
+        found = asyncio.run(steps.preflight(board.host))
+        assert (found.venvs, found.home) == ((name,), os.path.realpath(sys.base_prefix))
         folder = board.installed / "venvs" / name
         # What an upgrade of the system's Python leaves: its packages are where only the older one looks.
         (packages,) = folder.glob("lib/python*")
