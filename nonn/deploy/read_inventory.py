@@ -225,7 +225,10 @@ def _between(least: int, most: int) -> Check:
 
 def _local(base: Path) -> Check:
     def check(value: Any) -> Path:
-        path = base / Path(_text(value)).expanduser()
+        try:
+            path = base / Path(_text(value)).expanduser()
+        except RuntimeError:
+            raise ValueError(f"{value}: there is no such user here") from None
         if not path.exists():
             raise ValueError(f"there is no {path}")
         return path

@@ -81,6 +81,7 @@ def test_a_service_names_all_that_belongs_to_it(tmp_path: Path) -> None:
         (HEAD + "[[hosts]]\naddress = 'a'\nprefix = '/opt/a b'", "absolute path"),
         (HEAD + "[[hosts]]\naddress = 'a'\nprefix = '/home/pi/nonn'", "where the service may not look"),
         (HEAD + "[[hosts]]\naddress = 'a'\nprefix = '/tmp/nonn'", "where the service may not look"),
+        (HEAD + "[[hosts]]\naddress = 'a'\nidentity = '~nosuchuser/.ssh/id'", "there is no such user here"),
         (HEAD + "[[hosts]]\naddress = 'a'\nsudo = 'yes'", "must be true or false"),
         (HEAD + "[[hosts]]\naddress = 'a'\nwheelhouse = 'nowhere'", "there is no"),
         (HEAD + "[[hosts]]\naddress = 'a.x'\n[[hosts]]\naddress = 'a.y'", "two hosts are called a"),
