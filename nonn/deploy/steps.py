@@ -37,12 +37,15 @@ async def install(host: Host, wanted: Wanted, wheel: Wheel, machine: str) -> Non
         "VERSION": wanted.version,
         "WHEEL": wheel.path.name,
         "OFFLINE": "no" if host.wheelhouse is None else "yes",
-        "INDEX": host.index or "",
     }
     files: dict[str, Path | bytes] = {f"wheels/{wheel.path.name}": wheel.path}
     if host.wheelhouse is not None:
         others = [path for path in fitting(host.wheelhouse, machine) if not path.name.startswith("nonn-")]
         files |= {f"wheels/{path.name}": path for path in others}
+    if (
+        host.index is not None
+    ):  # not a value: those stand in the list of processes, and it may hold a password
+        files["index"] = host.index.encode()
     if host.constraints is not None:
         files["constraints.txt"] = host.constraints
     with _tar(files) as payload:

@@ -133,7 +133,8 @@ class Board:
             self._server.wait(PATIENCE)
 
     def _configure(self) -> None:
-        # Compiling all that is installed would take longer than everything else.
+        # Compiling all that is installed would take longer than everything else, and how pip is set up on this
+        # machine is not how it is on a board.
         (self.folder / "sshd_config").write_text(
             f"""ListenAddress 127.0.0.1
 Port {self.port}
@@ -145,7 +146,7 @@ UsePAM no
 StrictModes no
 PermitRootLogin prohibit-password
 PidFile none
-SetEnv BOARD={self.folder} PIP_NO_COMPILE=1 PATH={self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
+SetEnv BOARD={self.folder} PIP_NO_COMPILE=1 PIP_CONFIG_FILE=/dev/null PATH={self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
 """
         )
         (self.folder / "ssh_config").write_text(
