@@ -152,7 +152,7 @@ class _Rollout:
             problem = f"{why}; and it could not be taken back ({error}): deploy again"
             return replace(outcome, result=Result.FAILED, problem=problem)
         if not left.switched:
-            problem = f"{why}; what it ran before was left as it is: {left.venv or 'nothing'}"
+            problem = f"{why}; it was left as it is, running {left.venv or 'nothing'}"
             return replace(outcome, result=Result.FAILED, problem=problem)
         after = await self._state_after(host, left.venv)
         return replace(outcome, result=Result.ROLLED_BACK, problem=f"{why}; {after}")

@@ -95,6 +95,18 @@ def test_a_board_that_cannot_be_reached_to_be_taken_back_was_not_taken_back(
     assert "could not be taken back (it does not let" in done.problem("kitchen")
 
 
+def test_what_was_never_switched_to_is_not_taken_back(
+    site: Site, board: Board, wheel: Wheel, first: str
+) -> None:
+    before = state(board)
+    board.stand_in("tar", "exit 1")
+    done = site.deploy(wheel.path, threads=2)
+    assert (done.code, done.hosts["kitchen"]["result"]) == (17, "failed")
+    assert "the release did not arrive" in done.problem("kitchen")
+    assert f"it was left as it is, running {first}" in done.problem("kitchen")
+    assert state(board) == before
+
+
 def test_who_finds_another_deployment_at_work_changes_nothing(
     site: Site, board: Board, wheel: Wheel, first: str
 ) -> None:
