@@ -21,5 +21,9 @@ class HostFailed(Exception):
     """One host cannot be deployed to; the text is one line, with a way out."""
 
 
+class HostBusy(HostFailed):
+    """Somebody else deploys to it, and this step was not begun."""
+
+
 class HostUnreachable(HostFailed):
     """Nothing could be asked of it, or the connection ended."""

@@ -6,34 +6,37 @@ from typing import Any, Final
 from nonn.deploy.errors import HostFailed
 
 _BEGIN, _END = "nonn-facts", "nonn-end"
-_ARRAYS: Final = ("venvs", "halves")
+_ARRAYS: Final = ("others", "venvs", "halves")
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """machine: as `uname -m` has it. bits: of programs, not of the kernel. python: version, empty when none.
 
-    venv: whether that Python can make virtual environments. free: MB where things are installed; clock:
-    seconds since 1970. root: whether scripts can become root, or need not.
-    occupied: the folder holds something that deploy did not make. stranger: so does the unit's name.
-    made: something was deployed. account: the service's user exists; own_account: deploy
-    made it. current: release in force; started: the
-    one that last became ready. version: of nonn in it; venv_in_use: that the release refers to; venvs: whole
-    ones; halves: what an interrupted deployment left. certificates, unit: sha256 of what is there. key: mode
-    and owner of the key file.
+    home: where that Python is installed. venv: whether it can make virtual environments. free: MB for what is
+    installed; clock: seconds since 1970. root: whether scripts can become root, or need not.
+    made: something was deployed. Otherwise, occupied: a folder that we would use and that holds something
+    already, or empty; stranger: somebody else's unit has the service's name. others: services that deploy
+    made for this device from another inventory.
+    account: the service's user exists; own_account: deploy made it. current: release in force; started: the
+    one that last became ready. version: of nonn in it; venv_in_use: that the release refers to; venvs: those
+    that run; halves: what an interrupted deployment left, and environments that do not run. certificates,
+    unit: sha256 of what is there. key: mode and owner of the key file.
     """
 
     machine: str
     bits: int
     libc: str
     python: str
+    home: str
     venv: bool
     free: int
     clock: int
     systemd: bool
     root: bool
-    occupied: bool
+    occupied: str
     stranger: bool
+    others: tuple[str, ...]
     made: bool
     account: bool
     own_account: bool

@@ -1,10 +1,17 @@
 """Which hosts shall be devices, and how: the values of an inventory file. docs/reference/inventory.md."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 SERVICE: Final = "nonn-device"
+# Folders that the unit hides from the device: ProtectHome, PrivateTmp.
+HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+
+
+def hidden(path: str) -> bool:
+    """Whether the device, confined by its unit, cannot see this path of the host."""
+    return any(PurePosixPath(path).is_relative_to(folder) for folder in HIDDEN)
 
 
 @dataclass(frozen=True, slots=True)

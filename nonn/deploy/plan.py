@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from nonn.deploy.facts import Facts
-from nonn.deploy.inventory import Host
+from nonn.deploy.inventory import Host, hidden
 
 MACHINES: Final = ("aarch64", "x86_64")
 OLDEST_PYTHON: Final = (3, 11)
@@ -99,8 +99,14 @@ def _obstacles(host: Host, wanted: Wanted, facts: Facts, now: datetime) -> Itera
         yield "it does not run systemd, which is to start the device: start `nonn device` there by hand"
     if not facts.root:
         yield no_root(host)
+    if facts.others:
+        yield (
+            f"deploy made it a device before, with another service or prefix ({', '.join(facts.others)}): "
+            "take that away first, with `--remove` and the inventory as it was"
+        )
     if facts.occupied:
-        yield f"{host.folder} holds something that deploy did not make: name another prefix"
+        other = "prefix" if facts.occupied == host.folder else "service"
+        yield f"{facts.occupied} holds something that deploy did not make: name another {other}"
     if facts.stranger:
         yield f"it has a service {host.service} that deploy did not make: name another `service`"
     yield from _python_obstacles(host, facts)
@@ -127,6 +133,11 @@ def _python_obstacles(host: Host, facts: Facts) -> Iterator[str]:
         yield f"its {host.python} is {facts.python}, and 3.11 is needed: name a newer one with python"
     if not facts.venv:
         yield f"its {host.python} cannot make virtual environments: `sudo apt install python3-venv`"
+    if hidden(facts.home) and not host.root:
+        yield (
+            f"its {host.python} is in {facts.home}, which the service is not allowed to see: "
+            "name one of the system's, or in /opt, with python"
+        )
 
 
 def _clock_obstacles(wanted: Wanted, facts: Facts, now: datetime) -> Iterator[str]:
@@ -154,15 +165,16 @@ def skew(facts: Facts, now: datetime) -> str:
 
 def plan(host: Host, wanted: Wanted, facts: Facts) -> tuple[Action, ...]:
     """In the order in which they are done; empty when the host is as it should be."""
-    return tuple(_plan(host, wanted, facts))
+    changes = tuple(_changes(host, wanted, facts))
+    return (*changes, *_start(wanted, facts, changed=bool(changes)), *_tidy(wanted, facts))
 
 
-def _plan(host: Host, wanted: Wanted, facts: Facts) -> Iterator[Action]:
+def _changes(host: Host, wanted: Wanted, facts: Facts) -> Iterator[Action]:
     if not facts.account:
         yield Action(Do.ACCOUNT, f"make the user {host.account}")
     if wanted.venv not in facts.venvs:
-        half = " (finishing half an installation)" if wanted.venv in facts.halves else ""
-        before = f" in place of {facts.venv_in_use}" if facts.venv_in_use else ""
+        half = " (what there is of it is half or does not run)" if wanted.venv in facts.halves else ""
+        before = f" in place of {facts.venv_in_use}" if facts.venv_in_use not in ("", wanted.venv) else ""
         yield Action(Do.INSTALL, f"install nonn {wanted.venv}{before}{half}")
     elif facts.venv_in_use != wanted.venv:
         yield Action(Do.INSTALL, f"use nonn {wanted.venv}, which is installed")
@@ -176,10 +188,16 @@ def _plan(host: Host, wanted: Wanted, facts: Facts) -> Iterator[Action]:
         yield Action(Do.UNIT, f"{'change' if facts.unit else 'write'} {host.units}/{host.service}.service")
     if not facts.enabled:
         yield Action(Do.ENABLE, "start it at boot")
+
+
+def _start(wanted: Wanted, facts: Facts, *, changed: bool) -> Iterator[Action]:
     if not facts.active:
         yield Action(Do.START, "start it")
-    elif facts.current != wanted.release or facts.started != facts.current:
+    elif changed or facts.current != wanted.release or facts.started != facts.current:
         yield Action(Do.START, "restart it")
+
+
+def _tidy(wanted: Wanted, facts: Facts) -> Iterator[Action]:
     leftovers = _leftovers(wanted, facts)
     if leftovers:
         yield Action(Do.TIDY, f"take away {' '.join(leftovers)}")

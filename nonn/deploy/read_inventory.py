@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from nonn.deploy.errors import InventoryError
-from nonn.deploy.inventory import Host, Inventory
+from nonn.deploy.inventory import Host, Inventory, hidden
 from protos import endpoints
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -203,6 +203,10 @@ def _folder(value: Any) -> str:
     path = _absolute(value)
     if len(PurePosixPath(path).parts) < 3:
         raise ValueError(f"{value!r} must be a folder of its own, such as /opt/nonn-device")
+    if hidden(path):
+        raise ValueError(
+            f"{value!r} is where the service may not look: use another, such as /opt/nonn-device"
+        )
     return path
 
 
@@ -221,7 +225,10 @@ def _between(least: int, most: int) -> Check:
 
 def _local(base: Path) -> Check:
     def check(value: Any) -> Path:
-        path = base / Path(_text(value)).expanduser()
+        try:
+            path = base / Path(_text(value)).expanduser()
+        except RuntimeError:
+            raise ValueError(f"{value}: there is no such user here") from None
         if not path.exists():
             raise ValueError(f"there is no {path}")
         return path

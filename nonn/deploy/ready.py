@@ -11,7 +11,6 @@ from nonn.deploy.errors import HostFailed
 from nonn.deploy.inventory import Host, Inventory
 from nonn.errors import NonnError
 
-READY: Final = ("serving", "idle")
 _LOOK_SECONDS: Final = 0.5
 _ANSWER_SECONDS: Final = 5.0
 
@@ -48,8 +47,11 @@ async def wait_ready(inventory: Inventory, host: Host, since: float, seconds: fl
 
 
 def is_ready(seen: DeviceStatus, heard: float, since: float) -> bool:
-    """heard, since: on the same clock. What was heard before the restart was the process before."""
-    return seen.state in READY and set(seen.assigned) == set(seen.serving) and heard > since
+    """heard, since: on the same clock. What was heard before the restart was the process before.
+
+    A device without students is not ready: the aggregator gives one to whoever can serve it, be it a replica.
+    """
+    return seen.state == "serving" and set(seen.assigned) == set(seen.serving) and heard > since
 
 
 def find(inventory: Inventory, host: Host, status: ClusterStatus) -> DeviceStatus | None:
@@ -71,4 +73,7 @@ def _client(inventory: Inventory, host: Host) -> AsyncClient:
 
 
 def _describe(seen: DeviceStatus) -> str:
-    return f"the aggregator sees it {seen.state}" + (f" ({seen.error})" if seen.error else "")
+    why = seen.error
+    if not why and seen.state == "idle":
+        why = "no student fits what memory it offers: raise `memory` in the inventory"
+    return f"the aggregator sees it {seen.state}" + (f" ({why})" if why else "")

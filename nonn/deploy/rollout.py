@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from nonn.deploy import certificates, ready, steps, unit
-from nonn.deploy.errors import HostFailed
+from nonn.deploy.errors import HostBusy, HostFailed
 from nonn.deploy.facts import Facts
 from nonn.deploy.inventory import Host, Inventory
 from nonn.deploy.outcome import Outcome, Result
@@ -69,8 +69,8 @@ class _Rollout:
         return Outcome(host.name, Result.REMOVED, actions)
 
     async def deploy(self, host: Host) -> Outcome:
-        wanted = await asyncio.to_thread(self._wanted, host)
         found = await steps.preflight(host)
+        wanted = await asyncio.to_thread(self._wanted, host, found)
         now = datetime.now(UTC)
         problem = obstacle(host, wanted, found, now)
         if problem:
@@ -84,12 +84,12 @@ class _Rollout:
             return replace(outcome, result=Result.UNCHANGED, device=seen)
         return await self._apply(host, wanted, found, outcome)
 
-    def _wanted(self, host: Host) -> Wanted:
+    def _wanted(self, host: Host, found: Facts) -> Wanted:
         assert self._wheel is not None
         certs = self._inventory.certificates
         return Wanted(
             self._wheel.version,
-            self._wheel.environment(host.constraints),
+            self._wheel.environment(host, found.python, found.machine),
             unit.render(self._inventory, host),
             None if certs is None else certificates.look(certs, host.name, datetime.now(UTC)),
         )
@@ -113,8 +113,10 @@ class _Rollout:
         try:
             await steps.activate(host, wanted)
             seen = await self._wait(host, time.monotonic())
+        except HostBusy:
+            raise
         except HostFailed as error:
-            return await self._go_back(host, found, outcome, str(error))
+            return await self._go_back(host, wanted, found, outcome, str(error))
         except NonnError as error:
             raise HostFailed(f"{error}; the new version was started: deploy again to see it ready") from None
         await steps.settle(host, wanted.release)
@@ -136,8 +138,8 @@ class _Rollout:
         self._options.say(host.name, "wait until the aggregator sees it ready")
         return (await ready.wait_ready(self._inventory, host, since, self._options.wait)).state
 
-    async def _go_back(self, host: Host, found: Facts, outcome: Outcome, why: str) -> Outcome:
-        """The host runs what it ran before, or nothing when it ran nothing."""
+    async def _go_back(self, host: Host, wanted: Wanted, found: Facts, outcome: Outcome, why: str) -> Outcome:
+        """The host runs what last proved itself, else what it ran before, or nothing when it ran nothing."""
         self._options.say(host.name, f"not ready ({why}): going back")
         try:
             said = await steps.diagnose(host)
@@ -145,16 +147,20 @@ class _Rollout:
         except HostFailed:
             pass
         try:
-            await steps.go_back(host, found.current)
-            left = await self._state_after(host, found)
+            left = await steps.go_back(host, wanted.release, found.started or found.current)
         except HostFailed as error:
-            left = f"and it could not be taken back ({error}): deploy again"
-        return replace(outcome, result=Result.ROLLED_BACK, problem=f"{why}; {left}")
+            problem = f"{why}; and it could not be taken back ({error}): deploy again"
+            return replace(outcome, result=Result.FAILED, problem=problem)
+        if not left.switched:
+            problem = f"{why}; it was left as it is, running {left.venv or 'nothing'}"
+            return replace(outcome, result=Result.FAILED, problem=problem)
+        after = await self._state_after(host, left.venv)
+        return replace(outcome, result=Result.ROLLED_BACK, problem=f"{why}; {after}")
 
-    async def _state_after(self, host: Host, found: Facts) -> str:
-        if not found.current:
+    async def _state_after(self, host: Host, venv: str) -> str:
+        if not venv:
             return "it was stopped and runs nothing, as before"
-        former = f"it is back to {found.venv_in_use}"
+        former = f"it is back to {venv}"
         try:
             return f"{former}, which is {await self._wait(host, time.monotonic()) or 'started'}"
         except (NonnError, HostFailed) as error:

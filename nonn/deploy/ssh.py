@@ -9,11 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from nonn.deploy.errors import HostFailed, HostUnreachable
+from nonn.deploy.errors import HostBusy, HostFailed, HostUnreachable
 from nonn.deploy.inventory import Host
 
 CONNECT_SECONDS: Final = 10
 _SSH_FAILED: Final = 255
+_BUSY: Final = 75  # common.sh: somebody else holds the lock
 # The user's own shell may be any; it only has to understand these.
 _AS_WE_ARE: Final = "exec sh -c "
 _AS_ROOT: Final = """exec sh -c '[ "$(id -u)" = 0 ] || exec sudo -n sh -c "$1"; exec sh -c "$1"' nonn """
@@ -90,7 +91,8 @@ def explain(host: Host, code: int, said: str) -> HostFailed:
     """What a script's exit code and standard error mean."""
     for line in said.splitlines():
         if line.startswith(_PROBLEM):
-            return HostFailed(line.removeprefix(_PROBLEM)[:_MOST_SAID])
+            kind = HostBusy if code == _BUSY else HostFailed
+            return kind(line.removeprefix(_PROBLEM)[:_MOST_SAID])
     if code == _SSH_FAILED:
         return _connection(host, said)
     lines = [line.strip() for line in said.splitlines() if line.strip()] or [f"exit code {code}"]

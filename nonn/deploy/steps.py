@@ -5,6 +5,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -36,12 +37,15 @@ async def install(host: Host, wanted: Wanted, wheel: Wheel, machine: str) -> Non
         "VERSION": wanted.version,
         "WHEEL": wheel.path.name,
         "OFFLINE": "no" if host.wheelhouse is None else "yes",
-        "INDEX": host.index or "",
     }
     files: dict[str, Path | bytes] = {f"wheels/{wheel.path.name}": wheel.path}
     if host.wheelhouse is not None:
         others = [path for path in fitting(host.wheelhouse, machine) if not path.name.startswith("nonn-")]
         files |= {f"wheels/{path.name}": path for path in others}
+    if (
+        host.index is not None
+    ):  # not a value: those stand in the list of processes, and it may hold a password
+        files["index"] = host.index.encode()
     if host.constraints is not None:
         files["constraints.txt"] = host.constraints
     with _tar(files) as payload:
@@ -58,9 +62,23 @@ async def activate(host: Host, wanted: Wanted) -> None:
         await ssh.run(host, "activate", values, root=True, seconds=SWITCH_SECONDS, payload=payload)
 
 
-async def go_back(host: Host, former: str) -> None:
-    """To this release, or to none when it is empty. Raises HostFailed."""
-    await ssh.run(host, "back", {**_places(host), "FORMER": former}, root=True, seconds=SWITCH_SECONDS)
+@dataclass(frozen=True, slots=True)
+class Left:
+    """switched: whether the host was taken back. venv: of what it runs now; empty: nothing."""
+
+    switched: bool
+    venv: str
+
+
+async def go_back(host: Host, release: str, former: str) -> Left:
+    """From `release`, if that is what runs, to `former`; to nothing when it is empty or gone.
+
+    Raises HostFailed.
+    """
+    values = {**_places(host), "RELEASE": release, "FORMER": former}
+    said = await ssh.run(host, "back", values, root=True, seconds=SWITCH_SECONDS)
+    switched, _, venv = said.strip().partition(" ")
+    return Left(switched == "back", venv)
 
 
 async def settle(host: Host, release: str) -> None:
@@ -85,6 +103,7 @@ async def remove(host: Host) -> None:
 
 def _places(host: Host) -> dict[str, str]:
     return {
+        "NAME": host.name,
         "FOLDER": host.folder,
         "UNITS": host.units,
         "STATE": host.state,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bundle.errors import StorageError
+from nonn.deploy.inventory import Host
 from nonn.errors import UsageError
 
 _BUILD_SECONDS: Final = 300
@@ -26,11 +27,17 @@ class Wheel:
     version: str
     digest: str
 
-    def environment(self, constraints: Path | None) -> str:
-        """The name of a virtual environment with it, which says what is in there."""
-        pinned = b"" if constraints is None else constraints.read_bytes()
-        whole = hashlib.sha256(self.digest.encode() + pinned).hexdigest()
-        return f"{self.version}-{whole[:10]}"
+    def environment(self, host: Host, python: str, machine: str) -> str:
+        """The name of a virtual environment with it on a host, which says what is in there.
+
+        python: the version of the host's interpreter. The package index counts for nothing: what is in it
+        changes at any time, and its address may hold a password that does.
+        """
+        pinned = "" if host.constraints is None else host.constraints.read_text(errors="replace")
+        beside = [] if host.wheelhouse is None else [path.name for path in fitting(host.wheelhouse, machine)]
+        minor = ".".join(python.split(".")[:2])
+        whole = "\n".join([self.digest, pinned, host.python, minor, *beside])
+        return f"{self.version}-{hashlib.sha256(whole.encode()).hexdigest()[:10]}"
 
 
 def read_wheel(path: Path) -> Wheel:

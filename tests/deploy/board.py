@@ -5,7 +5,6 @@ by tests/deploy/on_board/systemctl, which really runs the unit's process.
 """
 
 import contextlib
-import ctypes
 import getpass
 import os
 import shutil
@@ -19,10 +18,16 @@ from typing import Any
 
 import pytest
 
+from nonn.deploy.inventory import Host
+
 ON_BOARD = Path(__file__).parent / "on_board"
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="there is no OpenSSH server: apt install openssh-server")
 PATIENCE = 20.0
+# PR_SET_PDEATHSIG: no server outlives a test that was killed. A program of its own sets it: between fork and
+# exec, gRPC in the process of the tests may end the child.
+SET_AND_RUN = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+DIES_WITH_US = (sys.executable, "-c", SET_AND_RUN)
 
 
 class Board:
@@ -62,6 +67,11 @@ class Board:
         }
 
     @property
+    def host(self) -> Host:
+        """The same as an inventory is read."""
+        return Host(**{**self.options, "ssh_config": Path(self.options["ssh_config"])})
+
+    @property
     def installed(self) -> Path:
         return self.folder / "opt/nonn-device"
 
@@ -88,7 +98,7 @@ class Board:
         """Of systemctl that change something, since the board was made."""
         path = self.folder / "systemd/calls"
         words = path.read_text().splitlines() if path.exists() else []
-        return [line for line in words if not line.startswith(("is-", "supervise"))]
+        return [line for line in words if not line.startswith(("is-", "cat", "supervise"))]
 
     def running(self) -> bool:
         return (self.folder / "systemd/nonn-device.service.pid").exists()
@@ -103,8 +113,7 @@ class Board:
         assert SSHD is not None
         log = self.folder / "sshd.log"
         self._server = subprocess.Popen(
-            [SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(log)],
-            preexec_fn=_die_with_us,
+            [*DIES_WITH_US, SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(log)]
         )
         deadline = time.monotonic() + PATIENCE
         while "Server listening" not in (log.read_text() if log.exists() else ""):
@@ -126,7 +135,10 @@ class Board:
             self._server.wait(PATIENCE)
 
     def _configure(self) -> None:
-        # Compiling all that is installed would take longer than everything else.
+        # Compiling all that is installed would take longer than everything else; and how pip is set up here
+        # is not how it is on a board.
+        path = f"{self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        environment = f"BOARD={self.folder} PATH={path} PIP_NO_COMPILE=1 PIP_CONFIG_FILE=/dev/null"
         (self.folder / "sshd_config").write_text(
             f"""ListenAddress 127.0.0.1
 Port {self.port}
@@ -138,7 +150,7 @@ UsePAM no
 StrictModes no
 PermitRootLogin prohibit-password
 PidFile none
-SetEnv BOARD={self.folder} PIP_NO_COMPILE=1 PATH={self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
+SetEnv {environment}
 """
         )
         (self.folder / "ssh_config").write_text(
@@ -159,7 +171,3 @@ def keygen(path: Path) -> None:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
-
-
-def _die_with_us() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no server outlives a test that was killed

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.board import Board
+from tests.end_to_end.secured import SecuredCluster
 
 SECONDS = 600.0
 
@@ -69,3 +70,24 @@ def picture(board: Board) -> dict[str, str]:
             elif path.is_file() and not {"__pycache__", "var", "calls"} & set(path.parts[-4:]):
                 found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() + f" {path.stat().st_mode:o}"
     return found
+
+
+class Site:
+    """A cluster, and boards beside it. wheelhouse: that the boards install from; None: from the network."""
+
+    def __init__(
+        self, folder: Path, cluster: SecuredCluster, wheelhouse: Path | None, boards: list[Board]
+    ) -> None:
+        self.folder = folder
+        self.cluster = cluster
+        self.boards = boards
+        self._common = {} if wheelhouse is None else {"wheelhouse": str(wheelhouse)}
+
+    def deploy(self, wheel: Path | None, *options: str, **changes: Any) -> Done:
+        """changes: of every board's options."""
+        return deploy(self.inventory(**changes), wheel, *options)
+
+    def inventory(self, **changes: Any) -> Path:
+        hosts = [{**board.options, **self._common, **changes} for board in self.boards]
+        certs = self.cluster.certificates.folder
+        return write_inventory(self.folder / "boards.toml", self.cluster.address, hosts, certs)

@@ -4,16 +4,18 @@ import getpass
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nonn.deploy.inventory import Host
+from nonn.deploy import unit
+from nonn.deploy.inventory import Host, Inventory
 from nonn.deploy.ssh import explain
 from nonn.deploy.wheel import Wheel
 from tests.authority import LONG_AGO, Certificates
-from tests.deploy.board import Board, keygen, needs_sshd
+from tests.deploy.board import ON_BOARD, Board, keygen, needs_sshd
 from tests.deploy.deploying import Done, deploy, picture, write_inventory
 
 pytestmark = [needs_sshd, pytest.mark.slow]
@@ -43,6 +45,13 @@ def refused(board: Board, wheel: Wheel, certs: Path | None = None, **changes: An
     assert picture(board) == before
     assert done.progress == ["nonn: 1 of 1 hosts failed: kitchen"]
     return done.problem("kitchen")
+
+
+def write_unit(board: Board, name: str) -> None:
+    """That of a device of this name, as deploy leaves it."""
+    board.unit.parent.mkdir(parents=True)
+    inventory = Inventory(Path("boards.toml"), NOBODY, None, ())
+    board.unit.write_text(unit.render(inventory, replace(board.host, name=name)))
 
 
 # ---- getting there
@@ -133,6 +142,44 @@ def test_a_service_of_somebody_else(board: Board, wheel: Wheel) -> None:
     board.unit.parent.mkdir(parents=True)
     board.unit.touch()
     assert "a service nonn-device that deploy did not make" in refused(board, wheel)
+
+
+def test_a_service_of_the_system_s_packages(board: Board, wheel: Wheel) -> None:
+    board.stand_in("systemctl", f'[ "$1" = cat ] || exec {ON_BOARD}/systemctl "$@"')
+    assert "a service nonn-device that deploy did not make" in refused(board, wheel)
+
+
+def test_data_of_somebody_else_under_the_service_s_name(board: Board, wheel: Wheel) -> None:
+    state = board.folder / "var/lib/nonn-device"
+    state.mkdir(parents=True)
+    (state / "thesis.txt").touch()
+    assert f"{state} holds something that deploy did not make: name another service" in refused(board, wheel)
+    assert attempt(board, wheel, "--remove").hosts["kitchen"]["result"] == "unchanged"
+    assert (state / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("was", "changes"),
+    [
+        ("kitchen", {"service": "another"}),
+        ("kitchen", {"prefix": "/opt/another"}),
+        ("shed", {"prefix": "/opt/another"}),
+    ],
+)
+def test_a_device_from_another_inventory(
+    board: Board, wheel: Wheel, was: str, changes: dict[str, str]
+) -> None:
+    """Left alone, it would run beside the new one."""
+    board.installed.mkdir(parents=True)
+    (board.installed / ".nonn-deploy").touch()
+    write_unit(board, was)
+    assert "(nonn-device): take that away first" in refused(board, wheel, **changes)
+
+
+def test_a_second_device_on_one_board(board: Board, wheel: Wheel) -> None:
+    write_unit(board, "kitchen")
+    second = attempt(board, wheel, "--check", name="shed", service="nonn-two", prefix="/opt/nonn-two")
+    assert (second.code, second.hosts["shed"]["result"]) == (0, "planned")
 
 
 def test_a_wrong_clock_with_certificates(board: Board, wheel: Wheel, tmp_path: Path) -> None:

@@ -23,13 +23,15 @@ FRESH = Facts(
     bits=64,
     libc="glibc",
     python="3.11.2",
+    home="/usr",
     venv=True,
     free=9000,
     clock=int(NOW.timestamp()),
     systemd=True,
     root=True,
-    occupied=False,
+    occupied="",
     stranger=False,
+    others=(),
     made=False,
     account=False,
     own_account=False,
@@ -126,20 +128,21 @@ def test_whatever_differs_is_acted_on(found: dict[str, Any]) -> None:
     [
         ({"active": False}, [Do.START]),
         ({"started": ""}, [Do.START]),  # cut short between switching and restarting
-        ({"enabled": False}, [Do.ENABLE]),
-        ({"key": "644 nonn-device"}, [Do.CERTIFICATES]),
-        ({"unit": "edited"}, [Do.UNIT]),
+        ({"enabled": False}, [Do.ENABLE, Do.START]),
+        ({"key": "644 nonn-device"}, [Do.CERTIFICATES, Do.START]),
+        ({"unit": "edited"}, [Do.UNIT, Do.START]),
+        ({"venvs": (), "halves": (WANTED.venv,)}, [Do.INSTALL, Do.START]),  # it does not run any more
         ({"halves": ("incoming.7",)}, [Do.TIDY]),
         ({"venvs": (WANTED.venv, "0.1.0-cd")}, [Do.TIDY]),
     ],
 )
-def test_one_difference_is_one_action(change: dict[str, Any], does: list[Do]) -> None:
+def test_one_difference_is_one_change_and_a_restart(change: dict[str, Any], does: list[Do]) -> None:
     assert kinds(replace(GOOD, **change)) == does
 
 
 def test_half_an_installation_is_finished_and_said() -> None:
     install = plan(HOST, WANTED, replace(FRESH, halves=(WANTED.venv,)))[1]
-    assert (install.do, "finishing half an installation" in install.why) == (Do.INSTALL, True)
+    assert (install.do, "is half or does not run" in install.why) == (Do.INSTALL, True)
 
 
 def test_a_certificate_that_is_to_be_issued_is_handed_out_too() -> None:
@@ -159,10 +162,13 @@ def test_a_certificate_that_is_to_be_issued_is_handed_out_too() -> None:
         ({"libc": "other"}, "without glibc"),
         ({"systemd": False}, "does not run systemd"),
         ({"root": False}, "sudo without a password"),
-        ({"occupied": True}, "name another prefix"),
+        ({"occupied": HOST.folder}, "name another prefix"),
+        ({"occupied": HOST.state}, "/var/lib/nonn-device holds something that deploy did not make"),
+        ({"others": ("old-device",), "stranger": True}, "(old-device): take that away first"),
         ({"stranger": True}, "name another `service`"),
         ({"python": ""}, "it has no python3"),
         ({"python": "3.9.2"}, "is 3.9.2, and 3.11 is needed"),
+        ({"home": "/home/pi/.pyenv/versions/3.12.1"}, "which the service is not allowed to see"),
         ({"venv": False}, "apt install python3-venv"),
         ({"free": 100}, "100 MB are free"),
         ({"clock": 0}, "its clock says 1970-01-01"),

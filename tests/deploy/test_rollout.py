@@ -2,36 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bundle import Bundle
 from nonn.deploy.wheel import Wheel
 from tests.deploy.board import Board, needs_sshd
-from tests.deploy.deploying import Done, deploy, picture, write_inventory
+from tests.deploy.deploying import Site, picture
+from tests.deploy.environments import environment
 from tests.deploy.wheels import other_version
 from tests.end_to_end.secured import SecuredCluster, serving
 from tests.end_to_end.small_bundle import write_small_bundle
 
 pytestmark = [needs_sshd, pytest.mark.slow, pytest.mark.heavy]
-
-
-class Site:
-    """A cluster, and boards beside it."""
-
-    def __init__(self, folder: Path, cluster: SecuredCluster, wheelhouse: Path, boards: list[Board]) -> None:
-        self.folder = folder
-        self.cluster = cluster
-        self.boards = boards
-        self._wheelhouse = str(wheelhouse)
-
-    def deploy(self, wheel: Path | None, *options: str, **changes: Any) -> Done:
-        """changes: of every board's options."""
-        hosts = [{**board.options, "wheelhouse": self._wheelhouse, **changes} for board in self.boards]
-        certs = self.cluster.certificates.folder
-        inventory = write_inventory(self.folder / "boards.toml", self.cluster.address, hosts, certs)
-        return deploy(inventory, wheel, *options)
 
 
 @pytest.fixture
@@ -77,7 +60,7 @@ def test_a_board_s_life(site: Site, board: Board, wheel: Wheel) -> None:
 
     key.chmod(0o644)
     mended = site.deploy(wheel.path)
-    assert (mended.code, mended.actions("kitchen")) == (0, ["certificates"])
+    assert (mended.code, mended.actions("kitchen")) == (0, ["certificates", "start"])
     assert key.stat().st_mode & 0o777 == 0o600
 
     newer = other_version(wheel.path, "0.2.0", {})
@@ -131,13 +114,13 @@ def test_a_first_version_that_does_not_work_leaves_nothing_running(
     assert not board.unit.exists()
 
 
-def test_half_an_installation_is_finished(site: Site, board: Board, wheel: Wheel) -> None:
+def test_half_an_installation_is_finished(site: Site, board: Board, wheel: Wheel, wheelhouse: Path) -> None:
     """Cut short by what pip said, by a lost connection, or by the power."""
-    name = wheel.environment(None)
+    name = environment(board, wheel, wheelhouse=wheelhouse)
     assert (
         site.deploy(wheel.path, index="http://127.0.0.1:9", wheelhouse=str(site.folder / "certs")).code == 17
     )
-    assert not (board.installed / "venvs" / name).exists()
+    assert list((board.installed / "venvs").iterdir()) == []
     (board.installed / "venvs" / name / "bin").mkdir(parents=True)
     (board.installed / "incoming.1").mkdir()
     assert site.deploy(wheel.path).code == 0
@@ -165,3 +148,13 @@ def test_the_user_that_was_made_is_taken_away_again(site: Site, board: Board, wh
     assert site.deploy(wheel.path, account="nonn-device").actions("kitchen") == []
     assert site.deploy(None, "--remove", account="nonn-device").code == 0
     assert users.read_text() == ""
+
+
+def test_a_version_that_does_not_run_any_more_is_installed_again(
+    site: Site, board: Board, wheel: Wheel
+) -> None:
+    assert site.deploy(wheel.path).code == 0
+    (board.installed / "current/venv/bin/python").unlink()
+    done = site.deploy(wheel.path)
+    assert (done.code, done.actions("kitchen")) == (0, ["install", "start"]), done.problem("kitchen")
+    site.cluster.wait_until(serving("kitchen"))

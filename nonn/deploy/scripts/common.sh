@@ -5,14 +5,21 @@ unset CDPATH
 release() { # ID's folder
   printf '%s/releases/%s' "$FOLDER" "$1"
 }
+# Whether the environment $1 is whole and its interpreter is there: the system may have got another Python since.
+whole() {
+  [ -f "$1/.complete" ] && "$1/bin/python" -BPc 'import device_node' >/dev/null 2>&1
+}
 fail() {
   printf 'nonn-problem: %s\n' "$*" >&2
   exit 70
 }
-hold() { # until this script ends; another deployment would undo what this one does
+# Nobody else deploys until this script ends: each would undo what the other does. $1: seconds to wait for that.
+hold() {
   command -v flock >/dev/null || return 0
   exec 9>"$FOLDER/.lock"
-  flock -n 9 || fail "another nonn deploy is at work on this host: try again when it is done"
+  flock -w "${1:-0}" 9 && return 0
+  printf 'nonn-problem: another nonn deploy is at work on this host: try again when it is done\n' >&2
+  exit 75
 }
 # From now on, and after every boot, the release $1 is what runs.
 use() {

@@ -1,4 +1,5 @@
-# Standard input: a tar with wheels/, the wheel of nonn named in WHEEL among them, and maybe constraints.txt.
+# Standard input: a tar with wheels/, the wheel of nonn named in WHEEL among them, and maybe constraints.txt, and
+# index: the package index, which may hold a password and hence is on no command line.
 if [ ! -f "$FOLDER/.nonn-deploy" ]; then
   mkdir -p "$FOLDER"
   [ -z "$(ls -A "$FOLDER")" ] || fail "$FOLDER holds something else: name another prefix"
@@ -12,7 +13,7 @@ if ! id -u "$ACCOUNT" >/dev/null 2>&1; then
     fail "cannot make the user $ACCOUNT: see what useradd says on the host"
 fi
 venv=$FOLDER/venvs/$VENV
-[ ! -f "$venv/.complete" ] || exit 0
+if whole "$venv"; then exit 0; fi
 rm -rf "$FOLDER"/incoming.* "$venv"
 incoming=$FOLDER/incoming.$$
 undo() { rm -rf "$incoming" "$venv"; }
@@ -29,7 +30,7 @@ tar -xf - -C "$incoming" >"$incoming/log" 2>&1 || explain "the files did not arr
 "$PYTHON" -m venv "$venv" >>"$incoming/log" 2>&1 || explain "cannot make a virtual environment"
 set -- --no-cache-dir --no-input --disable-pip-version-check --only-binary :all:
 [ "$OFFLINE" = no ] || set -- "$@" --no-index --find-links "$incoming/wheels"
-[ -z "$INDEX" ] || set -- "$@" --index-url "$INDEX"
+if [ -f "$incoming/index" ]; then export PIP_INDEX_URL="$(cat "$incoming/index")"; fi
 [ ! -f "$incoming/constraints.txt" ] || set -- "$@" -c "$incoming/constraints.txt"
 # Its temporary files may be larger than /tmp, which on a board is memory.
 TMPDIR=$incoming "$venv/bin/python" -m pip install "$@" "$incoming/wheels/$WHEEL" >>"$incoming/log" 2>&1 ||

@@ -13,12 +13,15 @@ echo nonn-facts
 say clock "$(date +%s)"
 say machine "$(uname -m)"
 # The interpreter decides: a 64-bit kernel may run a 32-bit system.
-about='import platform, struct, sys
-print(platform.python_version(), struct.calcsize("P") * 8, platform.libc_ver()[0] or "other")'
+about='import os, platform, struct, sys
+print(platform.python_version(), struct.calcsize("P") * 8, platform.libc_ver()[0] or "other")
+print(os.path.realpath(sys.base_prefix))'
 if found=$("$PYTHON" -c "$about" 2>/dev/null); then
+  say home "$(echo "$found" | sed -n 2p)"
   set -- $found
   say python "$1"; say bits "$2"; say libc "$3"
 else
+  say home ""
   say python ""; say bits "$(getconf LONG_BIT 2>/dev/null || echo 0)"; say libc glibc
 fi
 say venv "$(yes_if "$PYTHON" -c 'import venv, ensurepip')"
