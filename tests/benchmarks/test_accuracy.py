@@ -128,7 +128,7 @@ def test_the_summary_tells_what_is_done_and_takes_nothing_else_for_it(tmp_path: 
     assert list(found["ideas"]) == ["small-4", "spread"]
     table = "\n".join(markdown(found))
     assert "| 70.0 ± 0.0 |" in table
-    assert "5 of 24 trainings" in table
+    assert "5 of 23 trainings" in table
     assert "2.1 hours, 2.0 of them the trunk's" in table
     assert "73.0" in table
     assert "40.0" in "\n".join(markdown_fills(found))
