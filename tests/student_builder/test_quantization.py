@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from bundle import Bundle, StorageError, read_files, subset_accuracy
 from nonn.cli import main
@@ -16,7 +17,8 @@ from student_builder import DataError, Quantization, evaluate, load_data, quanti
 from student_builder.errors import AccuracyError
 from student_builder.evaluation import select_split
 from student_builder.int8_graph import quantise
-from student_builder.onnx_export import run_students
+from student_builder.onnx_export import export_student, run_students
+from student_builder.student import Student
 
 DIGITS = Path(__file__).resolve().parents[2] / "samples" / "digits"
 # Wide enough for whatever another version of ONNX Runtime rounds: what is tested is not how good int8 is.
@@ -45,6 +47,17 @@ def test_the_graph_computes_in_int8_what_was_chosen() -> None:
     assert types[onnx.TensorProto.INT8] >= 9
     assert not types[onnx.TensorProto.UINT8], "all is signed: what ARM is best at"
     assert {node.op_type for node in twin.graph.node} >= {"Gemm", "ReduceMean"}
+
+
+def test_a_mirrored_student_has_a_twin_that_runs() -> None:
+    """The weights are in its graph once, though it looks at two images."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        student = Student("compact-8-12", 1, torch.randn(10, 8), head="linear", mirror=True).eval()
+    images = load_data("digits").train_images[:64]
+    model = export_student(student, (0.5,), (0.5,), (8, 8, 1))
+    (exact,), (found,) = (list(run_students([graph], images)) for graph in (model, quantise(model, images)))
+    assert np.abs(found - exact).mean() < 0.1 * exact.std()
 
 
 def test_weights_have_a_scale_for_each_channel_and_no_zero_point() -> None:
