@@ -182,6 +182,7 @@ TABLES: dict[str, Callable[[Figures], list[str]]] = {
     "accuracy:short": table.markdown_short,
     "accuracy:fills": table.markdown_fills,
     "accuracy:claim": table.markdown_claim,
+    "accuracy:steps": table.markdown_steps,
     "accuracy:ideas": table.markdown_ideas,
     "accuracy-recipes": tried.recipes,
     "accuracy-partitions": tried.partitions,

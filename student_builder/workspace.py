@@ -171,11 +171,10 @@ class Workspace:
 
     @cached_property
     def students_fingerprint(self) -> str:
-        """Of how they are trained: `mirror` is of what they do afterwards."""
         return _fingerprint(
             self.partition_fingerprint,
             self.trunk_fingerprint,
-            self.experiment.students.model_dump(exclude={"mirror"}),
+            self.experiment.students.model_dump(),
             self.experiment.seed,
         )
 

@@ -8,7 +8,7 @@ on validation images alone.
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,22 @@ def summary(cells: Mapping[str, Cell], ideas: Mapping[str, Cell], work: Path) ->
     before = _before(next(iter(cells.values())), work)
     done = [result for results in (*found.values(), *tried.values()) for result in results.values()]
     return {
-        "state": {"trained": len(done), "of": wanted},
+        "state": {"trained": len(done), "of": wanted, **_circumstances(done)},
         "wall_seconds": round(before["trunk_seconds"]) + sum(result["seconds"] for result in done),
         **before,
         "rows": rows,
         "claim": claim(rows),
         "ideas": dict(_ideas(ideas, found | tried)),
+    }
+
+
+def _circumstances(done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The commits that trained, and the least and the most that others took of the processors meanwhile."""
+    machines = [result["machine"] for result in done]
+    others = [machine["others"] for machine in machines] or [0.0]
+    return {
+        "commits": sorted({machine["commit"] for machine in machines}),
+        "others": [min(others), max(others)],
     }
 
 

@@ -42,6 +42,7 @@ def result(cell: Cell, seed: int, full: float, half: float) -> dict[str, Any]:
         "parameters": 150_000,
         "multiply_adds": 9_000_000,
         "part_sizes": [96] * 4,
+        "machine": {"commit": "abc", "others": 0.02},
         "validation": by_fill,
     }
     return found | ({"test": by_fill} if cell.kind == "cells" else {})
@@ -111,15 +112,15 @@ def test_the_summary_tells_what_is_done_and_takes_nothing_else_for_it(tmp_path: 
         ("paper-4", 0),
         ("small-4", 0),
         ("spread", 0),
-        ("linear", 0),
+        ("joint", 0),
     ):
         cell = CELLS[name]
         write_json(
             tmp_path / cell.kind / f"{name}-{seed}" / "result.json", result(cell, seed, 0.7, 0.6 + seed / 100)
         )
-    stale = result(CELLS["linear"], 0, 0.9, 0.9)
+    stale = result(CELLS["joint"], 0, 0.9, 0.9)
     stale["experiment"]["students"] = {"count": 8}
-    write_json(tmp_path / "ideas" / "linear-0" / "result.json", stale)
+    write_json(tmp_path / "ideas" / "joint-0" / "result.json", stale)
     found = summary(cells, ideas, tmp_path)
     assert found["state"]["trained"] == 5
     assert found["state"]["of"] == sum(len(cell.seeds) for cell in CELLS.values())
@@ -128,8 +129,8 @@ def test_the_summary_tells_what_is_done_and_takes_nothing_else_for_it(tmp_path: 
     assert list(found["ideas"]) == ["small-4", "spread"]
     table = "\n".join(markdown(found))
     assert "| 70.0 ± 0.0 |" in table
-    assert "5 of 23 trainings" in table
-    assert "2.1 hours, 2.0 of them the trunk's" in table
+    assert "5 of 22 trainings" in table
+    assert "2.1 hours, 2.0 of them the trunk's. Trained at abc; others took 2 to 2 %" in table
     assert "73.0" in table
     assert "40.0" in "\n".join(markdown_fills(found))
     assert "+0.0" in "\n".join(markdown_ideas(found))
