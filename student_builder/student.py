@@ -50,7 +50,8 @@ class Student(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.mirror and not self.training:
             # In one pass: a graph with two of them cannot be quantised, since they share weights.
-            return self._features(torch.cat([x, x.flip(3)])).unflatten(0, (2, -1)).mean(0)
+            both = self._features(torch.cat([x, x.flip(3)]))
+            return both.view(2, -1, both.shape[1]).mean(0)
         return self._features(x)
 
     def _features(self, x: Tensor) -> Tensor:
