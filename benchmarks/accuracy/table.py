@@ -158,21 +158,20 @@ def markdown_fills(found: Mapping[str, Any]) -> list[str]:
 
 def markdown_steps(found: Mapping[str, Any]) -> list[str]:
     """From no partition to ours at its best, on validation images."""
-    rows, mirror = found["rows"], found["ideas"].get("mirror")
-    steps = {
-        label: [_cell(rows[name]["validation_by_lost"]["zero"][lost]) for lost in SHOWN]
-        for label, name in (
-            ("eight imitate the whole teacher, each for itself", "whole"),
-            ("trained together while half of them are lost", "ours"),
-            ("all three: together, mirror images, 30 epochs instead of 3", "longer"),
-        )
-        if name in rows
+    rows = {name: one["validation_by_lost"]["zero"] for name, one in found["rows"].items()}
+    steps = {name: [_cell(rows[name][lost]) for lost in SHOWN] for name in rows}
+    if (mirror := found["ideas"].get("mirror")) is not None:
+        steps["mirror"] = [f"{100 * mirror[key]:.1f}" for key in ("full", "half", "one_left")]
+    labels = {
+        "whole": "eight imitate the whole teacher, each for itself",
+        "ours": "trained together while half of them are lost",
+        "mirror": "and looking at mirror images",
+        "longer": "and for 30 epochs instead of 3",
     }
-    if mirror is not None:
-        figures = [f"{100 * mirror[key]:.1f}" for key in ("full", "half", "one_left")]
-        steps["trained together, looking at mirror images"] = figures
     lines = ["| | all 8 | 4 of 8 lost | 7 of 8 lost |", "|---|---|---|---|"]
-    return lines + [f"| {label} | {' | '.join(figures)} |" for label, figures in steps.items()]
+    return lines + [
+        f"| {label} | {' | '.join(steps[name])} |" for name, label in labels.items() if name in steps
+    ]
 
 
 def markdown_ideas(found: Mapping[str, Any]) -> list[str]:
