@@ -98,7 +98,7 @@ class PartitionSection(Section):
 
 
 class DistillationSchedule(Schedule):
-    temperature: Annotated[float, Field(gt=0)] = 1.5
+    temperature: Annotated[float, Field(gt=0)] = 4.0
     distillation: Annotated[float, Field(ge=0)] = 0.9
     cross_entropy: Annotated[float, Field(ge=0)] = 0.1
     views: Annotated[int, Field(ge=0, le=1000)] = 0

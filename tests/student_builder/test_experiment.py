@@ -16,7 +16,7 @@ def test_every_key_has_its_value(tmp_path: Path) -> None:
     assert experiment.name == "small"
     assert experiment.seed == 5
     assert experiment.students.count == 3
-    assert experiment.students.temperature == 1.5
+    assert experiment.students.temperature == 4
     assert experiment.teacher.train is not None
     assert experiment.teacher.train.epochs == 2
     assert experiment.base == tmp_path
