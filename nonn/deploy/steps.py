@@ -90,6 +90,8 @@ async def diagnose(host: Host) -> str:
     """What the service last complained of, or its state. Raises HostFailed."""
     said = await ssh.run(host, "diagnose", _places(host), root=True, seconds=LOOK_SECONDS)
     state, *lines = said.splitlines() or [""]
+    # A service that is started again and again says in between that it joins, which is no complaint.
+    lines = [line for line in lines if "joins the aggregator" not in line]
     complaints = [line for line in lines if line.startswith("nonn: ") or "aggregator at" in line]
     if complaints:
         return complaints[-1].removeprefix("nonn: ")

@@ -76,7 +76,7 @@ def test_a_board_s_life(site: Site, board: Board, wheel: Wheel) -> None:
 
     other = {"protos/__init__.py": (b"PROTOCOL_VERSION = ", b"PROTOCOL_VERSION = 9")}
     alien = other_version(wheel.path, "0.3.0", other)
-    taken_back = site.deploy(alien, "--wait", "20")
+    taken_back = site.deploy(alien, "--wait", "45")
     assert (taken_back.code, taken_back.hosts["kitchen"]["result"]) == (17, "rolled back")
     assert "version" in taken_back.problem("kitchen")
     assert f"it is back to {environments[0]}, which is serving" in taken_back.problem("kitchen")
