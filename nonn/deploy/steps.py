@@ -42,9 +42,8 @@ async def install(host: Host, wanted: Wanted, wheel: Wheel, machine: str) -> Non
     if host.wheelhouse is not None:
         others = [path for path in fitting(host.wheelhouse, machine) if not path.name.startswith("nonn-")]
         files |= {f"wheels/{path.name}": path for path in others}
-    if (
-        host.index is not None
-    ):  # not a value: those stand in the list of processes, and it may hold a password
+    # Values stand in the list of processes, and an index may hold a password.
+    if host.index is not None:
         files["index"] = host.index.encode()
     if host.constraints is not None:
         files["constraints.txt"] = host.constraints
