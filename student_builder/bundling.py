@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle import Bundle, BundleContents, InputSpec, Merger, SelfTest, subset_accuracy, write_bundle
+from bundle import Bundle, BundleContents, Fill, InputSpec, Merger, SelfTest, subset_accuracy, write_bundle
 from partitioner import Partition
 from student_builder.distillation import Ensemble
 from student_builder.files import read_json
@@ -80,12 +80,20 @@ def _measure_moments(
     section = workspace.experiment.merge
     images = workspace.train.first(section.images).images
     partials = answers(models, images, "measure the moments", progress)
+    return fit_merger(ensemble.student_parts, ensemble.bias.numpy(), partials, section.fill)
+
+
+def fit_merger(
+    student_parts: Sequence[int], bias: NDArray[np.float32], partials: NDArray[np.float32], fill: Fill
+) -> Merger:
+    """The merge of students whose partial logits [S, N, classes] of some images these are."""
     means = partials.mean(1, dtype=np.float64)
     covariance = None
-    if section.fill == "ridge":
-        stacked = partials.transpose(1, 0, 2).reshape(len(images), -1) - means.reshape(-1)
-        covariance = stacked.T @ stacked / len(images)
-    return Merger(ensemble.student_parts, ensemble.bias.numpy(), means, section.fill, covariance)
+    if fill == "ridge":
+        images = partials.shape[1]
+        stacked = partials.transpose(1, 0, 2).reshape(images, -1) - means.reshape(-1)
+        covariance = stacked.T @ stacked / images
+    return Merger(student_parts, bias, means, fill, covariance)
 
 
 def _self_test_images(shape: tuple[int, int, int]) -> NDArray[np.uint8]:

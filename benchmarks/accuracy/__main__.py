@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.cells import Cell, load_cells
+from benchmarks.accuracy.cells import Cell, common_workspace, load_cells
 from benchmarks.accuracy.measure import costs, held_back, judge
 from benchmarks.accuracy.table import claim, idea_row, markdown, plot, row
 from benchmarks.common import ROOT, Run
@@ -22,7 +22,6 @@ from student_builder.pipeline import build
 from student_builder.progress import RichProgress
 from student_builder.steps import obtain_teacher, teacher_accuracy
 from student_builder.training import Pixels
-from student_builder.workspace import Workspace
 
 
 def main() -> int:
@@ -52,7 +51,7 @@ def summary(cells: Mapping[str, Cell], ideas: Mapping[str, Cell], work: Path) ->
     tried = {name: _results(cell, work) for name, cell in ideas.items()}
     rows = {name: row(cells[name], results) for name, results in found.items() if results}
     wanted = sum(len(cell.seeds) for cell in (*cells.values(), *ideas.values()))
-    before = _before(next(iter(cells.values())), work)
+    before = _before(work)
     done = [result for results in (*found.values(), *tried.values()) for result in results.values()]
     return {
         "state": {"trained": len(done), "of": wanted, **_circumstances(done)},
@@ -98,12 +97,15 @@ def _folder(cell: Cell, seed: int, work: Path) -> Path:
     return work / cell.kind / f"{cell.name}-{seed}"
 
 
-def _before(cell: Cell, work: Path) -> dict[str, Any]:
-    """What rows have in common: the teacher's accuracies, measured here, and the trunk's seconds."""
+def _before(work: Path) -> dict[str, Any]:
+    """What rows have in common: the teacher's accuracies, measured here, and the trunk's seconds.
+
+    Measured once, but not kept before there is a trunk.
+    """
     path = work / "before.json"
     found = read_json(path)
     if found is None:
-        workspace = Workspace(cell.experiment(0), work / "teacher", work / "shared")
+        workspace = common_workspace(work)
         teacher = obtain_teacher(workspace, RichProgress())
         data = workspace.dataset
         test = Pixels(data.test_images, data.test_labels, *workspace.normalisation)
@@ -112,9 +114,11 @@ def _before(cell: Cell, work: Path) -> dict[str, Any]:
                 "validation": teacher_accuracy(teacher, workspace.validation),
                 "test": teacher_accuracy(teacher, test),
             },
-            "trunk_seconds": (read_json(workspace.trunk.report) or {}).get("seconds", 0.0),
+            "trunk_seconds": 0.0,
         }
-        write_json(path, found)
+        if (trunk := read_json(workspace.trunk.report)) is not None:
+            found["trunk_seconds"] = trunk["seconds"]
+            write_json(path, found)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from bundle import Fill
 from student_builder.experiment import Experiment
+from student_builder.workspace import Workspace
 
 FILE = Path(__file__).with_name("cells.toml")
 # A cell is judged on test images once it is trained; an idea on validation images alone.
@@ -41,6 +42,11 @@ class Cell:
         return Experiment.model_validate(
             {"name": self.name, "seed": seed, "base": FILE.parent, **self.tables}
         )
+
+
+def common_workspace(work: Path) -> Workspace:
+    """Of what all rows have in common: teacher, views, trunk."""
+    return Workspace(load_cells("cells")["whole"].experiment(0), work / "teacher", work / "shared")
 
 
 def load_cells(kind: Kind) -> dict[str, Cell]:

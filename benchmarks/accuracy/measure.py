@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle import Bundle, accuracy_by_lost, subset_accuracy
+from bundle import Bundle, Merger, accuracy_by_lost, subset_accuracy
 from bundle.merge import FILLS
 from student_builder.data import Dataset, split_validation
 from student_builder.onnx_export import run_students
@@ -14,13 +14,19 @@ Judged = dict[str, dict[str, dict[str, float]]]
 
 
 def judge(bundle: Bundle, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Judged:
-    """Top-1 accuracy by fill and by the number of lost students: mean, worst and best over all subsets."""
-    own = bundle.merger
-    models = [bundle.student_bytes(index) for index in range(own.students)]
-    partials = np.stack(list(run_students(models, images)))
+    """Of a bundle's exported students."""
+    models = [bundle.student_bytes(index) for index in range(bundle.merger.students)]
+    return judge_partials(bundle.merger, np.stack(list(run_students(models, images))), labels)
+
+
+def judge_partials(merger: Merger, partials: NDArray[np.float32], labels: NDArray[np.int64]) -> Judged:
+    """Top-1 accuracy by fill and by the number of lost students: mean, worst and best over all subsets.
+
+    partials: [S, N, classes].
+    """
     found: Judged = {}
     for fill in FILLS:
-        summaries = accuracy_by_lost(subset_accuracy(own.with_fill(fill), partials, labels))
+        summaries = accuracy_by_lost(subset_accuracy(merger.with_fill(fill), partials, labels))
         found[fill] = {
             str(s.lost): {"mean": s.mean, "worst": s.worst, "best": s.best, "subsets": s.subsets}
             for s in summaries

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.cells import load_cells
+from benchmarks.accuracy.cells import common_workspace
+from benchmarks.accuracy.measure import judge_partials
 from benchmarks.common import ROOT, Run
-from bundle import Merger, accuracy_by_lost, subset_accuracy
 from bundle.merge import FILLS
 from partitioner import METHODS, WEIGHTS, FilterGraph, GraphAccumulator, Partition, Weight, partition, report
+from student_builder.bundling import fit_merger
 from student_builder.distillation import part_columns
 from student_builder.progress import Silent
 from student_builder.steps import obtain_teacher
 from student_builder.teacher import Teacher
 from student_builder.training import Pixels
-from student_builder.workspace import Workspace
 
 FITTED_ON = 10_000
 PARTS = (4, 8)
@@ -37,9 +37,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "accuracy", help="default: %(default)s")
     arguments = parser.parse_args()
     run = Run()
-    workspace = Workspace(
-        load_cells("cells")["whole"].experiment(0), arguments.work / "teacher", arguments.work / "shared"
-    )
+    workspace = common_workspace(arguments.work)
     teacher = obtain_teacher(workspace, Silent())
     known = _features(teacher, workspace.train.first(FITTED_ON))
     asked, labels = _features(teacher, workspace.validation), workspace.validation.labels
@@ -76,19 +74,14 @@ def _judge(
 ) -> dict[str, Any]:
     """Accuracies 0..1 with all parts, and with half of them lost by what stands in for those."""
     fitted, partials = (_partials(teacher, split, features) for features in (known, asked))
-    means = fitted.mean(1, dtype=np.float64)
-    stacked = fitted.transpose(1, 0, 2).reshape(len(known), -1) - means.reshape(-1)
-    covariance = stacked.T @ stacked / len(known)
     members = range(len(split.parts))
-    merger = Merger(members, teacher.bias.numpy(), means, "ridge", covariance)
-    found = {}
-    for fill in FILLS:
-        by_lost = accuracy_by_lost(subset_accuracy(merger.with_fill(fill), partials, labels))
-        found[fill] = {summary.lost: summary for summary in by_lost}
-    half = len(members) // 2
+    judged = judge_partials(fit_merger(members, teacher.bias.numpy(), fitted, "ridge"), partials, labels)
+    half = str(len(members) // 2)
     return {
-        "full": found["zero"][0].mean,
-        "half": {fill: {"mean": lost[half].mean, "worst": lost[half].worst} for fill, lost in found.items()},
+        "full": judged["zero"]["0"]["mean"],
+        "half": {
+            fill: {key: by_lost[half][key] for key in ("mean", "worst")} for fill, by_lost in judged.items()
+        },
     }
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.accuracy.cells import load_cells
+from benchmarks.accuracy.cells import common_workspace, load_cells
 from benchmarks.common import ROOT, Run
 from partitioner import Partition
 from student_builder.distillation import (
@@ -38,7 +38,6 @@ from student_builder.progress import Silent
 from student_builder.steps import obtain_teacher
 from student_builder.training import Batch, Trainer
 from student_builder.views import prepare_views
-from student_builder.workspace import Workspace
 
 SHORT = {"count": 1, "epochs": 5, "small_epochs": 3}
 BASE = "base"
@@ -104,13 +103,9 @@ def _row(name: str, found: Mapping[tuple[str, int], Mapping[str, float]]) -> dic
     }
 
 
-def _workspace(work: Path) -> Workspace:
-    return Workspace(load_cells("cells")["whole"].experiment(0), work / "teacher", work / "shared")
-
-
 def prepare(work: Path) -> None:
     """Have the teacher judged and its views made."""
-    workspace = _workspace(work)
+    workspace = common_workspace(work)
     section = _section(VARIANTS[BASE])
     teacher = obtain_teacher(workspace, Silent())
     prepare_views(teacher, workspace.train, section, section.views, workspace.views(section), Silent())
@@ -131,16 +126,16 @@ def obtain(name: str, seed: int, work: Path) -> dict[str, Any]:
 
 
 def _section(variant: Variant) -> StudentsSection:
-    trunk = load_cells("cells")["whole"].experiment(0).trunk
-    architecture = load_cells("cells")["whole"].experiment(0).students.architecture
-    assert trunk is not None
-    recipe = trunk.model_dump(exclude={"seed"}) | SHORT | {"architecture": architecture, "head": "linear"}
+    experiment = load_cells("cells")["whole"].experiment(0)
+    assert experiment.trunk is not None
+    shape = {"architecture": experiment.students.architecture, "head": "linear"}
+    recipe = experiment.trunk.model_dump(exclude={"seed"}) | SHORT | shape
     return StudentsSection(**(recipe | dict(variant.changes)))
 
 
 def _train(variant: Variant, section: StudentsSection, seed: int, work: Path) -> dict[str, float]:
     torch.set_num_threads(1)
-    workspace = _workspace(work)
+    workspace = common_workspace(work)
     teacher = obtain_teacher(workspace, Silent())
     whole = Partition("random", (tuple(range(teacher.filters)),))
     network = build_ensemble(section, teacher, whole, 3, nonnegative=True, seed=seed)
