@@ -20,7 +20,8 @@ MOST_REMEMBERED = 4096
 class Expectation:
     """Of a device that does as it should.
 
-    At the most: window: works in flight to it; answers: messages in answer to one of ours; bytes: of one.
+    At the most: window: works in flight to it; answers: to one message of ours, in as many messages or fewer;
+    bytes: of one message.
     """
 
     window: int
@@ -50,6 +51,10 @@ class Conversation:
         self._credit.add(now, (sent - self._sent) * expected.answers)
         self._sent = sent
         return None if self._credit.take(now) else "more messages than anyone asked it for"
+
+    def held(self, now: float, answers: int) -> str | None:
+        """The message that was heard last held so many: all but one have yet to be counted."""
+        return None if self._credit.take(now, answers - 1) else "more answers than anyone asked it for"
 
     def malformed(self, now: float) -> str | None:
         """After a message that was none of the protocol."""

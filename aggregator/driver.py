@@ -77,11 +77,12 @@ class Driver:
         del self._links[link.number]
         self.feed(events.Gone(link.number, reason))
 
-    def receive(self, link: Link, message: bytes) -> bool:
-        """Whether it was a message of the protocol."""
-        event = wire.read_device_message(link.number, message)
-        self.feed(event)
-        return not isinstance(event, events.Malformed)
+    def receive(self, link: Link, message: bytes) -> int:
+        """How many answers it held, or 1 if it was another message of the protocol; 0 for anything else."""
+        received = wire.read_device_message(link.number, message)
+        for event in received:
+            self.feed(event)
+        return 0 if isinstance(received[0], events.Malformed) else len(received)
 
     @property
     def bundle(self) -> Bundle:

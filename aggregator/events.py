@@ -14,7 +14,8 @@ from aggregator.policy import Policy
 class DeviceFacts:
     """What a device says of itself. memory_bytes and speed (10^9 multiply-adds a second): 0 when unknown.
 
-    measured: seconds that one image takes there, by the digest of a student's file.
+    parallel: students that it computes at a time. measured: seconds that one image takes there, by the digest
+    of a student's file.
     """
 
     device_id: str
@@ -22,6 +23,7 @@ class DeviceFacts:
     architecture: str = ""
     memory_bytes: int = 0
     cores: int = 0
+    parallel: int = 1
     speed: float = 0.0
     cached_digests: frozenset[str] = frozenset()
     measured: Mapping[str, float] = field(default_factory=dict)

@@ -182,9 +182,12 @@ class Gate:
         return facts
 
     def listen(
-        self, link: Link, peer: Peer, facts: DeviceFacts, receive: Callable[[Link, bytes], bool]
+        self, link: Link, peer: Peer, facts: DeviceFacts, receive: Callable[[Link, bytes], int]
     ) -> Callable[[bytes], None]:
-        """What takes the device's messages; `forget` must follow. receive: False for one that is none."""
+        """What takes the device's messages; `forget` must follow.
+
+        receive: how many answers one holds, or 1; 0 for what is no message of the protocol.
+        """
         self._links[link] = peer
         conversation = Conversation(time.monotonic(), self.expectation)
 
@@ -193,8 +196,9 @@ class Gate:
                 return
             now = time.monotonic()
             problem = conversation.heard(now, len(message), link.sent, self.expectation)
-            if problem is None and not receive(link, message):
-                problem = conversation.malformed(now)
+            if problem is None:
+                answers = receive(link, message)
+                problem = conversation.held(now, answers) if answers else conversation.malformed(now)
             if problem is not None:
                 seconds = self._reputation.shut_out(now, facts.device_id)
                 self.complain(f"{facts.name} is shut out for {seconds:.0f} s: it sent {problem}")

@@ -49,11 +49,11 @@ class Bucket:
         self._since = max(now, self._since)
         return self._tokens
 
-    def take(self, now: float) -> bool:
-        """One token, if it is there."""
-        if self.add(now) < 1.0:
+    def take(self, now: float, tokens: float = 1.0) -> bool:
+        """So many tokens, if they are there."""
+        if self.add(now) < tokens:
             return False
-        self._tokens -= 1.0
+        self._tokens -= tokens
         return True
 
     def full(self, now: float) -> bool:

@@ -187,6 +187,7 @@ class Hosting:
             refused=frozenset(student for student, until in here.refused.items() if now < until),
             memory_bytes=max(memory - self._taken(device), 1) if memory else 0,
             speed=device.speed or speed,
+            parallel=device.facts.parallel,
             seconds={
                 student.index: seconds
                 for student in self.model.students

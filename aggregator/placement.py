@@ -23,6 +23,7 @@ class Host:
     former: students that it hosted before it was lost. cached: students whose file it has.
     refused: students that did not pass their self-test on it. busy: what is taken from it stays for a while.
     speed: 10^9 multiply-adds a second, of students whose seconds for one image it has not measured.
+    parallel: students that it computes at a time.
     """
 
     device_id: str
@@ -33,6 +34,7 @@ class Host:
     refused: frozenset[int] = frozenset()
     memory_bytes: int = 0
     speed: float = 0.0
+    parallel: int = 1
     busy: bool = False
     seconds: Mapping[int, float] = field(default_factory=dict)
 
@@ -200,7 +202,9 @@ class _Plan:
         return self._seconds(host, self.held[host.device_id])
 
     def _seconds(self, host: Host, students: Iterable[int]) -> float:
-        return math.fsum(host.time(self.students[s]) for s in students)  # the same in any order
+        """For one image: no less than the slowest takes, nor than all take that share the device's cores."""
+        times = [host.time(self.students[student]) for student in students]
+        return max(math.fsum(times) / host.parallel, max(times, default=0.0))  # the same in any order
 
     def _covered(self, student: int) -> bool:
         part = self.students[student].part

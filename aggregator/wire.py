@@ -1,7 +1,7 @@
 """Between the wire's bytes and the core's values. What comes from outside is checked here, once."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ M = TypeVar("M", bound=Message)
 LONGEST_NAME = 64
 LONGEST_TEXT = 300
 MOST_DIGESTS = 1024
+MOST_PARTIALS = 256  # in one message; no device serves more students
 RECENT_ORIGINS = 64  # of answers: bundle and students
 # A device that refuses for these reasons does its best.
 BLAMELESS = (nonn_pb2.BUDGET_PASSED, nonn_pb2.OVERLOADED)
@@ -57,6 +58,7 @@ def read_hello(data: bytes) -> events.DeviceFacts:
         architecture=one_line(hello.architecture)[:LONGEST_NAME],
         memory_bytes=hello.memory_bytes,
         cores=hello.cores,
+        parallel=min(max(hello.parallel, 1), MOST_PARTIALS),
         speed=_positive(hello.speed),
         cached_digests=frozenset(hello.cached_digests[:MOST_DIGESTS]),
         measured={
@@ -67,20 +69,30 @@ def read_hello(data: bytes) -> events.DeviceFacts:
     )
 
 
-def read_device_message(link: int, data: bytes) -> events.DeviceEvent:
-    """Any message after the Hello; Malformed for what is not one."""
+def read_device_message(link: int, data: bytes) -> Sequence[events.DeviceEvent]:
+    """Any message after the Hello: at least one event; Malformed for what is not one."""
     try:
         message = nonn_pb2.DeviceMessage.FromString(data)
     except DecodeError:
-        return events.Malformed(link, "a message that is not of this protocol")
-    match message.WhichOneof("kind"):
+        return (events.Malformed(link, "a message that is not of this protocol"),)
+    kind = message.WhichOneof("kind")
+    if kind == "partials" and 0 < len(message.partials.partials) <= MOST_PARTIALS:
+        return [_read_partial(link, partial) for partial in message.partials.partials]
+    return (_read_single(link, kind, message),)
+
+
+def _read_partial(link: int, partial: nonn_pb2.Partial) -> events.Partial:
+    try:
+        logits = tensors.decode(partial.logits, nonn_pb2.FLOAT32, 2)
+    except ValueError:
+        logits = None
+    return events.Partial(link, partial.bundle_id, partial.work_id, partial.student, logits)
+
+
+def _read_single(link: int, kind: str | None, message: nonn_pb2.DeviceMessage) -> events.DeviceEvent:
+    match kind:
         case "partial":
-            partial = message.partial
-            try:
-                logits = tensors.decode(partial.logits, nonn_pb2.FLOAT32, 2)
-            except ValueError:
-                logits = None
-            return events.Partial(link, partial.bundle_id, partial.work_id, partial.student, logits)
+            return _read_partial(link, message.partial)
         case "pong":
             return events.Pong(link)
         case "ready":
@@ -104,7 +116,9 @@ def read_device_message(link: int, data: bytes) -> events.DeviceEvent:
             return events.Refusal(link, refusal.work_id, student, _refusal_reason(refusal), fault)
         case "leaving":
             return events.Leaving(link, one_line(message.leaving.reason))
-        case kind:
+        case "partials":
+            return events.Malformed(link, f"{len(message.partials.partials)} partial logits in one message")
+        case _:
             return events.Malformed(link, f"an unexpected message: {kind or 'an empty one'}")
 
 
@@ -141,7 +155,10 @@ def read_policy(request: nonn_pb2.PredictRequest) -> Policy | None:
 def welcome(settings: Settings, sent: float) -> bytes:
     """sent, here and below: now, in seconds on one clock for all messages to a device."""
     message = nonn_pb2.Welcome(
-        protocol_version=PROTOCOL_VERSION, ping_seconds=settings.ping, window=settings.window
+        protocol_version=PROTOCOL_VERSION,
+        ping_seconds=settings.ping,
+        window=settings.window,
+        takes_partials=True,
     )
     return nonn_pb2.AggregatorMessage(welcome=message, sent_seconds=sent).SerializeToString()
 

@@ -1,8 +1,9 @@
 """How much a cluster adds to one request when nothing else is asked: p50 at one request in flight.
 
 Held against bare ONNX Runtime that runs the same eight graphs once, two at a time, on the same cores
-(benchmarks/bare.py). All take turns in one run; the figure is the median over the rounds of the difference.
-For comparison, a bare gRPC fan-out to eight processes that do not compute (benchmarks/echo.py).
+(benchmarks/bare.py): by one device with all students, by one for each core, and by one for each student. All
+take turns in one run; the figure is the median over the rounds of the difference. For comparison, a bare gRPC
+fan-out to as many processes that do not compute (benchmarks/echo.py).
 """
 
 import argparse
@@ -14,6 +15,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import bare, common
 from benchmarks.fleet import start_bare
@@ -22,7 +24,7 @@ from fault_lab.local_cluster import LocalCluster
 from nonn import Client
 from protos.engine import OLDER_ENGINE
 
-DEVICES = 8
+DEVICES = (1, bare.CORES, 8)
 WARM_UP = 10
 
 
@@ -41,24 +43,45 @@ def p50(call: Callable[[], object], repeats: int) -> float:
 def measure(bundle: Bundle, rounds: int, repeats: int) -> dict[str, Any]:
     image = np.random.default_rng(0).integers(0, 256, (1, *bundle.manifest.input.shape), np.uint8)
     runner = bare.SideBySide(bundle)
-    found: dict[str, list[float]] = {"bare": [], "cluster": [], "fan_out": []}
+    calls: dict[str, Callable[[], object]] = {"bare": lambda: runner(image)}
     with common.Children() as children:
-        side = start_bare(children, DEVICES, bundle, OLDER_ENGINE)
-        with (
-            LocalCluster(bundle.path, DEVICES) as cluster,
-            Client(cluster.address) as client,
-            grpc.insecure_channel(side.address) as channel,
-        ):
-            fan_out = channel.unary_unary(side.method)
-            for _ in range(rounds):
-                found["fan_out"].append(p50(lambda: fan_out(side.request, timeout=10), repeats))
-                found["bare"].append(p50(lambda: runner(image), repeats))
-                found["cluster"].append(p50(lambda: client.predict(image, deadline=10, strict=True), repeats))
-    added = [ours - base for ours, base in zip(found["cluster"], found["bare"], strict=True)]
+        for devices in DEVICES:
+            calls[f"fan_out_{devices}"] = _fan_out(children, devices, bundle)
+            calls[f"cluster_{devices}"] = _cluster(children, devices, bundle, image)
+        found: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(rounds):
+            for name, call in calls.items():
+                found[name].append(p50(call, repeats))
     return {
-        "added_ms": common.spread(added),
-        **{f"{name}_p50_ms": common.spread(values) for name, values in found.items()},
+        "bare_p50_ms": common.spread(found["bare"]),
+        "devices": [
+            {
+                "devices": devices,
+                "fan_out_p50_ms": common.spread(found[f"fan_out_{devices}"]),
+                "cluster_p50_ms": common.spread(found[f"cluster_{devices}"]),
+                "added_ms": common.spread(_differences(found[f"cluster_{devices}"], found["bare"])),
+            }
+            for devices in DEVICES
+        ],
     }
+
+
+def _fan_out(children: common.Children, devices: int, bundle: Bundle) -> Callable[[], object]:
+    side = start_bare(children, devices, bundle, OLDER_ENGINE)
+    call = children.enter_context(grpc.insecure_channel(side.address)).unary_unary(side.method)
+    return lambda: call(side.request, timeout=10)
+
+
+def _cluster(
+    children: common.Children, devices: int, bundle: Bundle, image: NDArray[np.uint8]
+) -> Callable[[], object]:
+    cluster = children.enter_context(LocalCluster(bundle.path, devices))
+    client = children.enter_context(Client(cluster.address))
+    return lambda: client.predict(image, deadline=10, strict=True)
+
+
+def _differences(ours: list[float], base: list[float]) -> list[float]:
+    return [own - other for own, other in zip(ours, base, strict=True)]
 
 
 def main() -> None:

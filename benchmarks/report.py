@@ -44,15 +44,14 @@ def fanout(found: Figures) -> list[str]:
 
 def idle(found: Figures) -> list[str]:
     lines = [
-        "| bundle | p50, bare | p50, bare fan-out that computes nothing | p50, cluster | added |",
-        "|---|---|---|---|---|",
+        "| bundle | devices | p50, bare | p50, bare fan-out that computes nothing | p50, cluster | added |",
+        "|---|---|---|---|---|---|",
     ]
     for name in ("digits", "cifar100"):
-        row = found[name]
-        cells = [
-            f"{row[key]['median']:.2f} ms" for key in ("bare_p50_ms", "fan_out_p50_ms", "cluster_p50_ms")
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} | {_spread(row['added_ms'], ' ms')} |")
+        for row in found[name]["devices"]:
+            medians = [found[name]["bare_p50_ms"], row["fan_out_p50_ms"], row["cluster_p50_ms"]]
+            cells = [name, str(row["devices"]), *(f"{each['median']:.2f} ms" for each in medians)]
+            lines.append(f"| {' | '.join(cells)} | {_spread(row['added_ms'], ' ms')} |")
     return lines
 
 

@@ -62,13 +62,14 @@ class Connection:
         hello: nonn_pb2.Hello,
         hosting: Hosting,
         executor: Executor,
+        parallel: int,
     ) -> None:
         self.welcomed = asyncio.Event()
         self._address = address
         self._credentials = credentials
         self._hello = hello
         self._hosting = hosting
-        self._worker = Worker(hosting, executor, self._send)
+        self._worker = Worker(hosting, executor, parallel, self._send)
         self._writing = asyncio.Lock()
         self._pulse = Pulse()
         self._heard = time.monotonic()
@@ -154,6 +155,7 @@ class Connection:
             raise _mismatch(f"it speaks version {welcome.protocol_version}")
         self._silence = longest_silence(welcome.ping_seconds)
         self._worker.window = min(max(welcome.window, 1), _MOST_WINDOW)
+        self._worker.takes_partials = welcome.takes_partials
         self.welcomed.set()
 
     def _assign(self, assignment: nonn_pb2.Assignment) -> None:

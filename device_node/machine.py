@@ -2,13 +2,14 @@
 
 import contextlib
 import ctypes
+import math
 import os
 import platform
 from pathlib import Path
 from typing import Final
 
 from bundle.footprint import RUNTIME_BYTES
-from device_node.control_group import memory_left
+from device_node.control_group import memory_left, processors
 
 _MEMORY_INFO: Final = Path("/proc/meminfo")
 _PROCESSOR_INFO: Final = Path("/proc/cpuinfo")
@@ -21,8 +22,10 @@ def architecture() -> str:
 
 
 def cores() -> int:
-    """How many this process may use, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
+    """How many this process may use, which in a container is fewer than the machine has; at least one."""
+    usable = len(os.sched_getaffinity(0))
+    limit = processors()
+    return usable if limit is None else min(usable, math.ceil(limit))
 
 
 def processor() -> str:

@@ -41,6 +41,7 @@ class DeviceNode:
         self._memory_bytes = machine.memory_for_students() if megabytes is None else megabytes * 1_000_000
         self._cache = StudentCache(state.path / "students", settings.cache_megabytes * 1_000_000)
         self._hosting = Hosting(state, self._cache, settings.threads, self._memory_bytes, settings.precision)
+        self._parallel = settings.parallel or max(machine.cores() // settings.threads, 1)
         self._credentials = load_credentials(settings)
         self._stop = asyncio.Event()
         self._backoff = Backoff(Random())
@@ -54,7 +55,7 @@ class DeviceNode:
 
     async def run(self) -> None:
         """Until `stop`. Raises ProtocolMismatch; AggregatorUnreachable, CertificateError on giving up."""
-        executor = ThreadPoolExecutor(1, "compute")
+        executor = ThreadPoolExecutor(self._parallel, "compute")
         try:
             # Importing takes about as long as joining; the two go on side by side.
             executor.submit(import_runtime)
@@ -76,7 +77,12 @@ class DeviceNode:
             self._complain(fault, was_joined=False)
             return
         connection = Connection(
-            self._settings.aggregator, self._credentials, self._hello(), self._hosting, executor
+            self._settings.aggregator,
+            self._credentials,
+            self._hello(),
+            self._hosting,
+            executor,
+            self._parallel,
         )
         started = time.monotonic()
         greeter = asyncio.create_task(self._note_welcome(connection))
@@ -144,6 +150,7 @@ class DeviceNode:
             architecture=machine.architecture(),
             memory_bytes=self._memory_bytes,
             cores=machine.cores(),
+            parallel=self._parallel,
             speed=self._state.speed,
             cached_digests=(cached := self._cache.digests()),
             measured=self._hosting.measured(cached),

@@ -22,17 +22,19 @@ class DeviceSettings:
 
     name: for people, and of the default state folder; the host's name when None.
     state: the folder of the device's identity and cached students; chosen by name when None.
-    threads: of ONNX Runtime, for one student. memory_megabytes: what students may use; all that the machine
-    has free when None. cache_megabytes: for students on disk. give_up_seconds: how long an aggregator may be
-    out of reach; for ever when None. insecure: plain text to another machine is wanted. tls: the folder of
-    the device's certificate, whose name is then its identity. precision: of students that have an int8 twin;
-    "auto": whichever is faster here.
+    threads: of ONNX Runtime, for one student. parallel: students computed at a time, where the device hosts
+    several; as many as its cores allow, with so many threads each, when None. memory_megabytes: what students
+    may use; all that the machine has free when None. cache_megabytes: for students on disk.
+    give_up_seconds: how long an aggregator may be out of reach; for ever when None. insecure: plain text to
+    another machine is wanted. tls: the folder of the device's certificate, whose name is then its identity.
+    precision: of students that have an int8 twin; "auto": whichever is faster here.
     """
 
     aggregator: str = DEFAULT_AGGREGATOR
     name: str | None = None
     state: Path | None = None
     threads: int = 1
+    parallel: int | None = None
     memory_megabytes: int | None = None
     cache_megabytes: int = DEFAULT_CACHE_MEGABYTES
     give_up_seconds: float | None = None
@@ -55,6 +57,8 @@ class DeviceSettings:
             raise SettingsError(f"precision must be one of {', '.join(WISHES)}, not {self.precision!r}")
         if self.threads < 1:
             raise SettingsError(f"threads must be at least 1, not {self.threads}")
+        if self.parallel is not None and self.parallel < 1:
+            raise SettingsError(f"parallel must be at least 1, not {self.parallel}")
         if self.memory_megabytes is not None and self.memory_megabytes < 1:
             raise SettingsError(f"memory must be at least 1 MB, not {self.memory_megabytes}")
         if self.cache_megabytes < 1:

@@ -3,28 +3,32 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device_node.errors import BudgetPassed, WorkRefused
 from device_node.hosting import Hosting
+from device_node.reply import Answer, messages
 from device_node.students import Student
 from protos import nonn_pb2, tensors
 
 log = logging.getLogger(__name__)
 
-# What takes no longer is computed on the event loop, which pings can spare for so long: the way to another
-# thread and back costs 0.1 ms and more.
-INLINE_SECONDS: Final = 0.01
+# What takes no longer is done before the next message is read, which pings can wait for, and on the event
+# loop, as far as one thread does it: the way to another and back costs 0.1 ms and more.
+SHORT_SECONDS: Final = 0.01
+# Of several students that take longer in all, some are computed in other threads meanwhile.
+ALONE_SECONDS: Final = 0.002
 
 MOST_WAITING_BYTES: Final = 128 * 2**20
 
 Send = Callable[[nonn_pb2.DeviceMessage], Awaitable[None]]
+Students = Sequence[tuple[int, Student]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +45,17 @@ class Job:
 
 
 class Worker:
-    """At most `window` works wait; each is computed student by student.
+    """At most `window` works wait, and one is computed.
 
+    parallel: threads of the executor. takes_partials: the aggregator takes several answers in one message.
     Bound to one connection: what waits or is being computed is dropped with it.
     """
 
-    def __init__(self, hosting: Hosting, executor: Executor, send: Send) -> None:
+    def __init__(self, hosting: Hosting, executor: Executor, parallel: int, send: Send) -> None:
         self.window = 1
         self.accepting = True
+        self.takes_partials = False
+        self._parallel = parallel
         self._hosting = hosting
         self._executor = executor
         self._send = send
@@ -65,8 +72,10 @@ class Worker:
             await self._refuse(work, nonn_pb2.OVERLOADED, f"{self._jobs.qsize()} works are waiting already")
         else:
             job = Job(work, received, received + work.budget_seconds)
-            if self._jobs.empty() and not self._computing.locked() and self._is_short(work):
-                await self._do(job)  # waking the task that waits for it would cost more than some students
+            if self._jobs.empty() and not self._computing.locked() and self._is_short(job):
+                await self._do(
+                    job, short=True
+                )  # waking the task that waits for it would cost more than some students
                 return
             self._waiting_bytes += job.size
             self._jobs.put_nowait(job)
@@ -77,7 +86,7 @@ class Worker:
             while True:
                 job = await self._jobs.get()
                 self._waiting_bytes -= job.size
-                await self._do(job)
+                await self._do(job, short=self._is_short(job))
                 self._jobs.task_done()
         finally:
             self._ended = True
@@ -88,63 +97,89 @@ class Worker:
         async with self._computing:
             pass
 
-    def _is_short(self, work: nonn_pb2.Work) -> bool:
+    def _seconds(self, work: nonn_pb2.Work) -> float:
+        """That the work takes one thread."""
         images = work.images.shape[0] if work.images.shape else 0
         students = self._hosting.serving.get(work.bundle_id, {})
-        return sum(student.image_seconds for student in students.values()) * images <= INLINE_SECONDS
+        return sum(student.image_seconds for student in students.values()) * images
 
-    async def _do(self, job: Job) -> None:
+    def _is_short(self, job: Job) -> bool:
+        """Also, there is time enough for each answer to wait for all others."""
+        in_time = time.monotonic() + 2 * SHORT_SECONDS < job.deadline
+        return in_time and self._seconds(job.work) <= SHORT_SECONDS
+
+    async def _do(self, job: Job, *, short: bool) -> None:
         async with self._computing:
-            await self._do_shares(job)
+            work = job.work
+            students = self._hosting.serving.get(work.bundle_id)
+            if not students:
+                reason = f"bundle {work.bundle_id[:12]} is not loaded here"
+                await self._refuse(work, nonn_pb2.BUNDLE_MISMATCH, reason)
+                return
+            try:
+                images = tensors.decode(work.images, nonn_pb2.UINT8, 4)
+            except ValueError as error:
+                await self._refuse(work, nonn_pb2.BAD_INPUT, str(error))
+                return
+            do = self._do_short if short else self._do_long
+            await do(job, sorted(students.items()), images)
 
-    async def _do_shares(self, job: Job) -> None:
-        work = job.work
-        students = self._hosting.serving.get(work.bundle_id)
-        if not students:
-            reason = f"bundle {work.bundle_id[:12]} is not loaded here"
-            await self._refuse(work, nonn_pb2.BUNDLE_MISMATCH, reason)
-            return
-        try:
-            images = tensors.decode(work.images, nonn_pb2.UINT8, 4)
-        except ValueError as error:
-            await self._refuse(work, nonn_pb2.BAD_INPUT, str(error))
-            return
-        for index, student in sorted(students.items()):
-            await self._do_share(job, index, student, images)
+    async def _do_short(self, job: Job, students: Students, images: NDArray[np.uint8]) -> None:
+        """Every thread takes a share of the students, the event loop's own the first."""
+        threads = min(self._parallel if self._seconds(job.work) > ALONE_SECONDS else 1, len(students))
+        first, *others = (students[start::threads] for start in range(threads))
+        computing = [self._begin(job, share, images) for share in others]
+        answers = self._compute_share(job, first, images)
+        for each in computing:
+            answers += await each
+        await self._tell(answers)
 
-    async def _do_share(self, job: Job, index: int, student: Student, images: NDArray[np.uint8]) -> None:
-        started = time.monotonic()
-        try:
-            logits = await self._compute(job, student, images)
-        except BudgetPassed as error:
-            await self._refuse(job.work, nonn_pb2.BUDGET_PASSED, str(error), index)
-        except WorkRefused as error:
-            await self._refuse(job.work, nonn_pb2.BAD_INPUT, str(error), index)
-        except Exception as error:  # whatever onnxruntime raises costs this share, not the device
-            log.warning("student %d failed: %s", index, error)
-            await self._refuse(job.work, nonn_pb2.FAILED, str(error)[:300], index)
-        else:
-            partial = nonn_pb2.Partial(
-                bundle_id=job.work.bundle_id,
-                work_id=job.work.work_id,
-                student=index,
-                logits=tensors.encode(logits),
-                queue_seconds=started - job.received,
-                compute_seconds=time.monotonic() - started,
-            )
-            await self._send(nonn_pb2.DeviceMessage(partial=partial))
+    async def _do_long(self, job: Job, students: Students, images: NDArray[np.uint8]) -> None:
+        """As many students at a time as there are threads; each answer is sent when it is there."""
+        for computed in asyncio.as_completed([self._begin(job, [student], images) for student in students]):
+            await self._tell(await computed)
 
-    async def _compute(self, job: Job, student: Student, images: NDArray[Any]) -> NDArray[np.float32]:
+    async def _tell(self, answers: list[Answer]) -> None:
+        for message in messages(answers, together=self.takes_partials):
+            await self._send(message)
+
+    def _begin(self, job: Job, students: Students, images: NDArray[np.uint8]) -> asyncio.Future[list[Answer]]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._executor, self._compute_share, job, students, images)
+
+    def _compute_share(self, job: Job, students: Students, images: NDArray[np.uint8]) -> list[Answer]:
+        return [self._compute(job, index, student, images) for index, student in students]
+
+    def _compute(self, job: Job, index: int, student: Student, images: NDArray[np.uint8]) -> Answer:
+        """One student's share, in whatever thread."""
+        work, started = job.work, time.monotonic()
+
         def wanted() -> bool:
             return not self._ended and time.monotonic() < job.deadline
 
-        if student.image_seconds * len(images) <= INLINE_SECONDS:
-            return student.compute(images, wanted)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, student.compute, images, wanted)
+        try:
+            logits = student.compute(images, wanted)
+        except BudgetPassed as error:
+            return _refusal(work, nonn_pb2.BUDGET_PASSED, str(error), index)
+        except WorkRefused as error:
+            return _refusal(work, nonn_pb2.BAD_INPUT, str(error), index)
+        except Exception as error:  # whatever onnxruntime raises costs this share, not the device
+            log.warning("student %d failed: %s", index, error)
+            return _refusal(work, nonn_pb2.FAILED, str(error)[:300], index)
+        return nonn_pb2.Partial(
+            bundle_id=work.bundle_id,
+            work_id=work.work_id,
+            student=index,
+            logits=tensors.encode(logits),
+            queue_seconds=started - job.received,
+            compute_seconds=time.monotonic() - started,
+        )
 
-    async def _refuse(
-        self, work: nonn_pb2.Work, code: nonn_pb2.RefusalCode, reason: str, student: int | None = None
-    ) -> None:
-        refusal = nonn_pb2.Refusal(work_id=work.work_id, student=student, code=code, reason=reason)
-        await self._send(nonn_pb2.DeviceMessage(refusal=refusal))
+    async def _refuse(self, work: nonn_pb2.Work, code: nonn_pb2.RefusalCode, reason: str) -> None:
+        await self._tell([_refusal(work, code, reason)])
+
+
+def _refusal(
+    work: nonn_pb2.Work, code: nonn_pb2.RefusalCode, reason: str, student: int | None = None
+) -> nonn_pb2.Refusal:
+    return nonn_pb2.Refusal(work_id=work.work_id, student=student, code=code, reason=reason)

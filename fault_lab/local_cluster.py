@@ -1,6 +1,7 @@
 """A real cluster on this machine: one aggregator and some device processes that talk gRPC over loopback."""
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -189,8 +190,10 @@ class LocalCluster:
 
     def _start_device(self, index: int) -> NodeProcess:
         name = f"device-{index}"
-        arguments = ["--aggregator", self._dialled[index], "--name", name, *FP32, *self._device_options]
-        return self._start(name, [*self._device_command(index), *arguments])
+        # Devices share this machine's cores.
+        parallel = max(len(os.sched_getaffinity(0)) // self._count, 1)
+        arguments = ["--aggregator", self._dialled[index], "--name", name, "--parallel", str(parallel)]
+        return self._start(name, [*self._device_command(index), *arguments, *FP32, *self._device_options])
 
     def _start(self, name: str, command: Sequence[str]) -> NodeProcess:
         environment = {"XDG_STATE_HOME": str(self.folder / "state")}

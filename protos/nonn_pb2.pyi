@@ -79,23 +79,25 @@ class Tensor(_message.Message):
     def __init__(self, type: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class DeviceMessage(_message.Message):
-    __slots__ = ("hello", "ready", "partial", "refusal", "pong", "leaving")
+    __slots__ = ("hello", "ready", "partial", "refusal", "pong", "leaving", "partials")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
+    PARTIALS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     ready: Ready
     partial: Partial
     refusal: Refusal
     pong: Pong
     leaving: Leaving
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., partial: _Optional[_Union[Partial, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ...) -> None: ...
+    partials: Partials
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., partial: _Optional[_Union[Partial, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., leaving: _Optional[_Union[Leaving, _Mapping]] = ..., partials: _Optional[_Union[Partials, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("device_id", "name", "protocol_version", "architecture", "memory_bytes", "cores", "speed", "cached_digests", "software_version", "measured")
+    __slots__ = ("device_id", "name", "protocol_version", "architecture", "memory_bytes", "cores", "speed", "cached_digests", "software_version", "measured", "parallel")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +108,7 @@ class Hello(_message.Message):
     CACHED_DIGESTS_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     MEASURED_FIELD_NUMBER: _ClassVar[int]
+    PARALLEL_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     name: str
     protocol_version: int
@@ -116,7 +119,8 @@ class Hello(_message.Message):
     cached_digests: _containers.RepeatedScalarFieldContainer[str]
     software_version: str
     measured: _containers.RepeatedCompositeFieldContainer[Measured]
-    def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., protocol_version: _Optional[int] = ..., architecture: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ..., cached_digests: _Optional[_Iterable[str]] = ..., software_version: _Optional[str] = ..., measured: _Optional[_Iterable[_Union[Measured, _Mapping]]] = ...) -> None: ...
+    parallel: int
+    def __init__(self, device_id: _Optional[str] = ..., name: _Optional[str] = ..., protocol_version: _Optional[int] = ..., architecture: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cores: _Optional[int] = ..., speed: _Optional[float] = ..., cached_digests: _Optional[_Iterable[str]] = ..., software_version: _Optional[str] = ..., measured: _Optional[_Iterable[_Union[Measured, _Mapping]]] = ..., parallel: _Optional[int] = ...) -> None: ...
 
 class Measured(_message.Message):
     __slots__ = ("sha256", "milliseconds")
@@ -164,6 +168,12 @@ class Partial(_message.Message):
     compute_seconds: float
     def __init__(self, bundle_id: _Optional[str] = ..., work_id: _Optional[int] = ..., student: _Optional[int] = ..., logits: _Optional[_Union[Tensor, _Mapping]] = ..., queue_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ...) -> None: ...
 
+class Partials(_message.Message):
+    __slots__ = ("partials",)
+    PARTIALS_FIELD_NUMBER: _ClassVar[int]
+    partials: _containers.RepeatedCompositeFieldContainer[Partial]
+    def __init__(self, partials: _Optional[_Iterable[_Union[Partial, _Mapping]]] = ...) -> None: ...
+
 class Refusal(_message.Message):
     __slots__ = ("work_id", "student", "code", "reason")
     WORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -205,14 +215,16 @@ class AggregatorMessage(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ..., work: _Optional[_Union[Work, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., sent_seconds: _Optional[float] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol_version", "ping_seconds", "window")
+    __slots__ = ("protocol_version", "ping_seconds", "window", "takes_partials")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     PING_SECONDS_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    TAKES_PARTIALS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     ping_seconds: float
     window: int
-    def __init__(self, protocol_version: _Optional[int] = ..., ping_seconds: _Optional[float] = ..., window: _Optional[int] = ...) -> None: ...
+    takes_partials: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., ping_seconds: _Optional[float] = ..., window: _Optional[int] = ..., takes_partials: bool = ...) -> None: ...
 
 class Assignment(_message.Message):
     __slots__ = ("students", "number")

@@ -53,12 +53,15 @@ def aggregator(bundle: str, publish: str, options: Sequence[str] = ()) -> dict[s
 
 
 def device(dial: str, *options: str) -> dict[str, Value]:
-    """dial: HOST:PORT of the aggregator, or of the link that leads there."""
+    """dial: HOST:PORT of the aggregator, or of the link that leads there.
+
+    Devices share the cores of one machine: each computes as if it had one.
+    """
     return {
         **CONFINED,
         "pull_policy": "never",
         "depends_on": [dial.partition(":")[0]],
-        "command": shlex.join(["device", "--aggregator", dial, "--insecure", *options]),
+        "command": shlex.join(["device", "--aggregator", dial, "--insecure", "--parallel", "1", *options]),
     }
 
 

@@ -59,9 +59,14 @@ class UnreliableWorker(Worker):
     """
 
     def __init__(
-        self, control: ControlFile[Mischief], hosting: Hosting, executor: Executor, send: Send
+        self,
+        control: ControlFile[Mischief],
+        hosting: Hosting,
+        executor: Executor,
+        parallel: int,
+        send: Send,
     ) -> None:
-        super().__init__(hosting, executor, self._answer)
+        super().__init__(hosting, executor, parallel, self._answer)
         self._control = control
         self._really_send = send
         self._late: set[asyncio.Task[None]] = set()
@@ -76,6 +81,10 @@ class UnreliableWorker(Worker):
     async def _answer(self, message: nonn_pb2.DeviceMessage) -> None:
         answers = self._control.current().answers
         if answers is not None and answers.type == "mute":
+            return
+        if answers is not None and message.HasField("partials"):
+            for partial in message.partials.partials:
+                await self._answer(nonn_pb2.DeviceMessage(partial=partial))
             return
         if answers is None or not message.HasField("partial"):
             await self._really_send(message)

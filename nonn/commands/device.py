@@ -21,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=1, metavar="N", help="computing one student; default: %(default)s"
     )
     parser.add_argument(
+        "--parallel",
+        type=int,
+        metavar="N",
+        help="students computed at a time, where it hosts several; default: what its cores allow",
+    )
+    parser.add_argument(
         "--precision",
         choices=("auto", "fp32", "int8"),
         default="auto",
@@ -61,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         name=args.name,
         state=args.state,
         threads=args.threads,
+        parallel=args.parallel,
         precision=args.precision,
         memory_megabytes=args.memory,
         cache_megabytes=args.cache,

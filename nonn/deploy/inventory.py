@@ -18,7 +18,8 @@ def hidden(path: str) -> bool:
 class Host:
     """One device. Paths of this machine are Path, paths of the host str.
 
-    memory: MB, the unit's limit; None: four fifths of what the machine has. cache: MB of students on disk.
+    memory: MB, the unit's limit; None: four fifths of what the machine has. parallel: students computed at a
+    time; None: what the host's cores allow. cache: MB of students on disk.
     root: put before every path on the host; empty but for trying things out. account: who the service runs
     as. sudo: become root with it, unless `user` is root.
     """
@@ -36,6 +37,7 @@ class Host:
     constraints: Path | None = None
     memory: int | None = None
     threads: int = 1
+    parallel: int | None = None
     cache: int = 512
     service: str = SERVICE
     account: str = SERVICE

@@ -154,6 +154,7 @@ def _checks(base: Path) -> dict[str, Check]:
         "constraints": local,
         "memory": _between(128, 1_000_000),
         "threads": _between(1, 256),
+        "parallel": _between(1, 256),
         "cache": _between(1, 1_000_000),
         "service": _account,
         "account": _account,

@@ -17,6 +17,8 @@ def render(inventory: Inventory, host: Host) -> str:
     command = [f"{current}/venv/bin/python", "-m", "nonn", "device", "--aggregator", inventory.aggregator]
     command += ["--name", host.name, "--state", host.state]
     command += ["--threads", str(host.threads), "--cache", str(host.cache)]
+    if host.parallel is not None:
+        command += ["--parallel", str(host.parallel)]
     if host.memory is not None:
         command += ["--memory", str(host.memory - _OWN_MEGABYTES)]
     command += ["--tls", f"{current}/certs"] if inventory.certificates is not None else ["--insecure"]

@@ -103,6 +103,16 @@ def test_whoever_talks_without_being_asked_is_shut_out() -> None:
     assert int(UNASKED_RATE / 2) < AT_ONCE
 
 
+def test_answers_count_however_many_share_a_message() -> None:
+    conversation = Conversation(0.0, EXPECTED)
+    for sent in range(1, 1000):
+        assert conversation.heard(sent / 1000, 900, sent, EXPECTED) is None
+        assert conversation.held(sent / 1000, 10) is None
+    for said in (None, "more answers than anyone asked it for"):
+        assert conversation.heard(1.0, 900, 999, EXPECTED) is None
+        assert conversation.held(1.0, AT_ONCE - 20) == said
+
+
 def test_the_first_message_that_is_too_large_is_one_too_many() -> None:
     conversation = Conversation(0.0, EXPECTED)
     assert conversation.heard(0.0, 1000, 0, EXPECTED) is None

@@ -50,6 +50,18 @@ def test_a_device_twice_as_fast_takes_twice_the_students() -> None:
     assert (len(placement["fast"]), len(placement["slow"])) == (4, 2)
 
 
+def test_a_device_that_computes_two_at_a_time_takes_twice_the_students() -> None:
+    six = students((0, 1, 2, 0, 1, 2))
+    placement = place(six, [host("two", parallel=2), host("one")], due=range(6))
+    assert (len(placement["two"]), len(placement["one"])) == (4, 2)
+
+
+def test_no_student_is_divided_among_cores() -> None:
+    large = [replace(student, cost=10**9) for student in students((0, 1))]
+    placement = place(large, [host("cores", parallel=64), host("fast", speed=1.5)], due=[0])
+    assert placement["fast"] >= {0}
+
+
 def test_seconds_that_were_measured_count_and_speed_only_where_none_were() -> None:
     six = [replace(student, cost=10**9) for student in students((0, 1, 2, 0, 1, 2))]
     measured = host("measured", speed=1.0, seconds=dict.fromkeys(range(6), 0.1))

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 from google.protobuf.message import Message
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ HELLOS = st.builds(
     architecture=TEXTS,
     memory_bytes=LARGE,
     cores=st.integers(0, 2**32 - 1),
+    parallel=st.integers(0, 2**32 - 1),
     speed=st.floats(),
     cached_digests=st.lists(TEXTS, max_size=4),
     measured=st.lists(st.builds(nonn_pb2.Measured, sha256=TEXTS, milliseconds=st.floats()), max_size=4),
@@ -54,6 +56,10 @@ MESSAGES = st.one_of(
     st.builds(nonn_pb2.DeviceMessage, hello=HELLOS),
     st.builds(nonn_pb2.DeviceMessage, ready=READIES),
     st.builds(nonn_pb2.DeviceMessage, partial=PARTIALS),
+    st.builds(
+        nonn_pb2.DeviceMessage,
+        partials=st.builds(nonn_pb2.Partials, partials=st.lists(PARTIALS, max_size=3)),
+    ),
     st.builds(nonn_pb2.DeviceMessage, refusal=REFUSALS),
     st.builds(nonn_pb2.DeviceMessage, pong=st.builds(nonn_pb2.Pong, sequence=LARGE)),
     st.builds(nonn_pb2.DeviceMessage, leaving=st.builds(nonn_pb2.Leaving, reason=TEXTS)),
@@ -102,14 +108,35 @@ def test_any_first_message_is_a_hello_or_a_hello_error(data: bytes) -> None:
         assert 0 < len(facts.device_id) <= wire.LONGEST_NAME
         assert math.isfinite(facts.speed)
         assert facts.speed >= 0
+        assert facts.parallel >= 1
         assert all(0 < seconds < math.inf for seconds in facts.measured.values())
     assert is_one_line(said)
+
+
+def test_answers_that_share_a_message_are_events_in_their_order() -> None:
+    partials = [nonn_pb2.Partial(work_id=3, student=student) for student in (2, 0)]
+    message = nonn_pb2.DeviceMessage(partials=nonn_pb2.Partials(partials=partials))
+    found = wire.read_device_message(7, message.SerializeToString())
+    assert found == [events.Partial(7, "", 3, 2, None), events.Partial(7, "", 3, 0, None)]
+
+
+@pytest.mark.parametrize("count", [0, wire.MOST_PARTIALS + 1])
+def test_none_and_too_many_answers_in_a_message_are_malformed(count: int) -> None:
+    partials = nonn_pb2.Partials(partials=[nonn_pb2.Partial()] * count)
+    (event,) = wire.read_device_message(7, nonn_pb2.DeviceMessage(partials=partials).SerializeToString())
+    assert event == events.Malformed(7, f"{count} partial logits in one message")
 
 
 @given(st.binary(max_size=200) | mutated(MESSAGES))
 @example(nonn_pb2.DeviceMessage(partial=nonn_pb2.Partial()).SerializeToString())
 def test_any_later_message_is_an_event(data: bytes) -> None:
-    event = wire.read_device_message(7, data)
+    found = wire.read_device_message(7, data)
+    assert 0 < len(found) <= wire.MOST_PARTIALS
+    for event in found:
+        check_event(event)
+
+
+def check_event(event: events.DeviceEvent) -> None:
     assert event.link == 7
     match event:
         case events.Malformed(_, text) | events.Leaving(_, text):

@@ -58,13 +58,16 @@ def test_little_is_exposed(written: Path) -> None:
 
 @pytest.mark.parametrize("certificates", [Path("certs"), None])
 def test_the_command_is_one_that_nonn_takes(certificates: Path | None) -> None:
-    text = unit.render(inventory(certificates), Host("kitchen", "kitchen.local", memory=300, threads=2))
+    text = unit.render(
+        inventory(certificates), Host("kitchen", "kitchen.local", memory=300, threads=2, parallel=3)
+    )
     line = next(line for line in text.splitlines() if line.startswith("ExecStart="))
     words = line.removeprefix("ExecStart=").split()
     assert words[1:3] == ["-m", "nonn"]
     args = build_parser(["device"]).parse_args(words[3:])
     assert args.run is device.run
     assert (args.name, args.threads, args.insecure) == ("kitchen", 2, certificates is None)
+    assert args.parallel == 3
     assert args.memory == 300 - 95, "what bundle/footprint.py leaves to a device without students"
     assert (args.tls is None) == (certificates is None)
 

@@ -83,6 +83,26 @@ def test_memory_without_a_limit_is_the_machines(mounted: Path) -> None:
     assert without > 100 * MEGABYTE
 
 
+def test_a_device_has_the_processors_that_its_container_may_use(mounted: Path) -> None:
+    usable = machine.cores()
+    (mounted / "cpu.max").write_text("max 100000\n")
+    assert machine.cores() == usable
+    (mounted / "cpu.max").write_text("18000 100000\n")
+    assert machine.cores() == 1
+    (mounted / "cpu.max").write_text("9900000 100000\n")  # more than the machine has
+    assert machine.cores() == usable
+
+
+def test_processors_of_the_first_versions_groups(mounted: Path) -> None:
+    own = mounted / "cpu" / "docker"
+    own.mkdir(parents=True)
+    (mounted.parent / "own").write_text("4:cpu,cpuacct:/docker\n")
+    (own / "cpu.cfs_period_us").write_text("100000\n")
+    for quota, limit in (("-1", None), ("150000", 1.5), ("0", None), ("nonsense", None)):
+        (own / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+        assert control_group.processors() == limit
+
+
 def test_students_may_use_what_the_runtime_leaves(mounted: Path) -> None:
     (mounted / "memory.current").write_text("0\n")
     for limit, offered in ((RUNTIME_BYTES + 5, 5), (RUNTIME_BYTES - 5, 1)):

@@ -1,14 +1,16 @@
 """A device against a scripted aggregator: computing and refusing."""
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from device_node.students import LARGEST_RUN
+from device_node.students import LARGEST_RUN, Student
 from protos import nonn_pb2, tensors
 from tests.device_node.graphs import make_student, some_images
-from tests.device_node.scripted import Peer, RunningDevice, ScriptedAggregator
+from tests.device_node.scripted import WAIT, Peer, RunningDevice, ScriptedAggregator
 
 StartDevice = Callable[..., RunningDevice]
 
@@ -22,6 +24,81 @@ def peer(aggregator: ScriptedAggregator, device: StartDevice) -> Peer:
     joined = aggregator.accept()
     joined.serve(*students)
     return joined
+
+
+@pytest.fixture
+def slow_peer(aggregator: ScriptedAggregator, device: StartDevice) -> Callable[[int], Peer]:
+    """A device that takes long for students 0 and 1, and computes so many at a time."""
+
+    def start(parallel: int) -> Peer:
+        students = make_student(0, busy=1), make_student(1, busy=1)
+        aggregator.offer(*students)
+        device(parallel=parallel)
+        joined = aggregator.accept()
+        assert joined.hello.parallel == parallel
+        joined.serve(*students, takes_partials=True)
+        return joined
+
+    return start
+
+
+def test_short_answers_share_a_message_where_the_aggregator_takes_that(
+    aggregator: ScriptedAggregator, device: StartDevice
+) -> None:
+    students = make_student(0), make_student(1)
+    aggregator.offer(*students)
+    device()
+    peer = aggregator.accept()
+    peer.serve(*students, takes_partials=True)
+    images = some_images(2)
+    peer.work(images, number=5)
+    partials = peer.expect("partials").partials
+    assert [(one.work_id, one.student) for one in partials] == [(5, 0), (5, 1)]
+    for one, student in zip(partials, students, strict=True):
+        logits = tensors.decode(one.logits, nonn_pb2.FLOAT32, 2)
+        np.testing.assert_allclose(logits, student.logits(images), rtol=1e-4)
+
+
+def test_long_answers_come_one_by_one(slow_peer: Callable[[int], Peer]) -> None:
+    peer = slow_peer(2)
+    peer.work(some_images(1))
+    assert {peer.expect("partial").student for _ in range(2)} == {0, 1}
+
+
+def test_so_many_students_are_computed_at_a_time(
+    slow_peer: Callable[[int], Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = slow_peer(2)
+    both = threading.Barrier(2)  # passed only while the other one is being computed
+    run = Student._run
+
+    def meet(student: Student, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        both.wait(WAIT)
+        return run(student, images)
+
+    monkeypatch.setattr(Student, "_run", meet)
+    peer.work(some_images(1))
+    assert {peer.expect("partial").student for _ in range(2)} == {0, 1}
+
+
+def test_no_more_students_are_computed_at_a_time_than_it_was_told(
+    slow_peer: Callable[[int], Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = slow_peer(1)
+    alone = threading.Lock()
+    run = Student._run
+
+    def insist(student: Student, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not alone.acquire(blocking=False):
+            raise RuntimeError("another one is being computed")
+        try:
+            return run(student, images)
+        finally:
+            alone.release()
+
+    monkeypatch.setattr(Student, "_run", insist)
+    peer.work(some_images(1))
+    assert [peer.expect("partial").student for _ in range(2)] == [0, 1]
 
 
 def test_pings_are_answered_while_it_computes(aggregator: ScriptedAggregator, device: StartDevice) -> None:
@@ -40,10 +117,10 @@ def test_pings_are_answered_while_it_computes(aggregator: ScriptedAggregator, de
 def test_work_whose_budget_has_passed_is_not_computed(peer: Peer, budget: float) -> None:
     peer.work(some_images(1), number=8, budget=budget)
     refusals = [peer.expect("refusal") for _ in range(2)]
-    assert [(one.work_id, one.code, one.student) for one in refusals] == [
+    assert {(one.work_id, one.code, one.student) for one in refusals} == {
         (8, nonn_pb2.BUDGET_PASSED, 0),
         (8, nonn_pb2.BUDGET_PASSED, 1),
-    ]
+    }
     peer.work(some_images(1), number=9, budget=float("inf"))
     assert peer.expect("partial").work_id == 9
 

@@ -27,7 +27,7 @@ def answers(folder: Path, lie: Answers, works: range = WORKS) -> dict[int, bytes
     async def run() -> None:
         control = ControlFile(folder / "control.json", read_mischief, HONEST)
         nothing: Any = None
-        worker = UnreliableWorker(control, nothing, nothing, send)
+        worker = UnreliableWorker(control, nothing, nothing, 1, send)
         for work in works:
             await worker._answer(honest(work))
 
