@@ -49,12 +49,14 @@ class Driver:
         self._last_beat = time.monotonic()
         self._next_beat = self._loop.call_later(BEAT, self._beat)
 
-    def feed(self, event: events.Event) -> None:
+    def feed(self, *happened: events.Event) -> None:
+        """All at once, in order."""
         now = time.monotonic()
         pause, self._last_beat = now - self._last_beat - BEAT, now
         if pause > HELD_UP:
             self._handle(now, events.Paused(pause))
-        self._handle(now, event)
+        for event in happened:
+            self._handle(now, event)
         if len(self.bundles) > 1:
             kept = self.core.bundle_ids | self._reloads.keys()
             self.bundles = {name: bundle for name, bundle in self.bundles.items() if name in kept}
@@ -80,8 +82,7 @@ class Driver:
     def receive(self, link: Link, message: bytes) -> int:
         """How many answers it held, or 1 if it was another message of the protocol; 0 for anything else."""
         received = wire.read_device_message(link.number, message)
-        for event in received:
-            self.feed(event)
+        self.feed(*received)
         return 0 if isinstance(received[0], events.Malformed) else len(received)
 
     @property

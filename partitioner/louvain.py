@@ -6,7 +6,7 @@ from partitioner.errors import PartitionError
 from partitioner.spectral import Array, Labels
 
 _PERCENTILE = 99
-# The authors' 0.7 is the time of Lambiotte, Delvenne and Barahona (2008), whose inverse is the resolution here.
+# The authors' 0.7 is a time (Lambiotte, Delvenne and Barahona 2008), whose inverse is the resolution here.
 _RESOLUTION = 1 / 0.7
 # What Louvain finds depends on the order in which it looks at the filters.
 _ATTEMPTS = 20
@@ -34,8 +34,8 @@ def louvain(weights: Array, parts: int, seed: int) -> Labels:
             return _labels(groups, parts, len(weights))
         most = max(most, len(groups))
     raise PartitionError(
-        f"louvain cannot make {parts} parts: it found {most} groups of communities and drops the largest; ask "
-        "for fewer parts or use another method"
+        f"louvain cannot make {parts} parts: it found {most} groups of communities and drops the largest; "
+        "ask for fewer parts or use another method"
     )
 
 
