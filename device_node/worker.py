@@ -19,8 +19,8 @@ from protos import nonn_pb2, tensors
 
 log = logging.getLogger(__name__)
 
-# What takes no longer is done before the next message is read, which pings can wait for, and on the event
-# loop, as far as one thread does it: the way to another and back costs 0.1 ms and more.
+# What takes no longer is computed on the event loop, which pings can spare for so long: the way to another
+# thread and back costs 0.1 ms and more.
 SHORT_SECONDS: Final = 0.01
 # Of several students that take longer in all, some are computed in other threads meanwhile.
 ALONE_SECONDS: Final = 0.002
@@ -65,17 +65,17 @@ class Worker:
         self._ended = False
 
     async def offer(self, work: nonn_pb2.Work, received: float) -> None:
-        """Take the work, or say at once that it will not be done. A short one is done on return."""
+        """Take the work, or say at once that it will not be done. A short one may be done on return."""
         if not self.accepting:
             await self._refuse(work, nonn_pb2.OVERLOADED, "this device is leaving")
         elif self._jobs.qsize() >= self.window or self._waiting_bytes > MOST_WAITING_BYTES:
             await self._refuse(work, nonn_pb2.OVERLOADED, f"{self._jobs.qsize()} works are waiting already")
         else:
             job = Job(work, received, received + work.budget_seconds)
-            if self._jobs.empty() and not self._computing.locked() and self._is_short(job):
-                await self._do(
-                    job, short=True
-                )  # waking the task that waits for it would cost more than some students
+            idle = self._jobs.empty() and not self._computing.locked()
+            if idle and self._is_short(job) and self._threads(work) == 1:
+                # Waking the task that waits for it would cost more than some students.
+                await self._do(job, short=True)
                 return
             self._waiting_bytes += job.size
             self._jobs.put_nowait(job)
@@ -108,6 +108,11 @@ class Worker:
         in_time = time.monotonic() + 2 * SHORT_SECONDS < job.deadline
         return in_time and self._seconds(job.work) <= SHORT_SECONDS
 
+    def _threads(self, work: nonn_pb2.Work) -> int:
+        """That share a short work."""
+        students = len(self._hosting.serving.get(work.bundle_id, {}))
+        return min(self._parallel, students) if self._seconds(work) > ALONE_SECONDS else 1
+
     async def _do(self, job: Job, *, short: bool) -> None:
         async with self._computing:
             work = job.work
@@ -126,7 +131,7 @@ class Worker:
 
     async def _do_short(self, job: Job, students: Students, images: NDArray[np.uint8]) -> None:
         """Every thread takes a share of the students, the event loop's own the first."""
-        threads = min(self._parallel if self._seconds(job.work) > ALONE_SECONDS else 1, len(students))
+        threads = self._threads(job.work)
         first, *others = (students[start::threads] for start in range(threads))
         computing = [self._begin(job, share, images) for share in others]
         answers = self._compute_share(job, first, images)
