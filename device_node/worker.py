@@ -133,17 +133,22 @@ class Worker:
         """Every thread takes a share of the students, the event loop's own the first.
 
         And what no other has begun by then: they may have runs in hand that a lost connection left behind.
+        What takes longer than was thought, where others use the processor too, is told as far as it has come.
         """
+        patient_until = time.monotonic() + 2 * SHORT_SECONDS
         threads = self._threads(job.work)
         first, *others = (students[start::threads] for start in range(threads))
         begun = [self._executor.submit(self._compute_share, job, share, images) for share in others]
-        answers = self._compute_share(job, first, images)
-        for share, future in zip(others, begun, strict=True):
-            if future.cancel():
-                answers += self._compute_share(job, share, images)
-            else:
-                computed = await asyncio.wrap_future(future)
-                answers += computed
+        answers: list[Answer] = []
+        for share, future in ((first, None), *zip(others, begun, strict=True)):
+            if future is not None and not future.cancel():
+                answers += [*await asyncio.wrap_future(future)]
+                continue
+            for student in share:
+                answers += self._compute_share(job, [student], images)
+                if time.monotonic() > patient_until:
+                    await self._tell(answers)
+                    answers = []
         await self._tell(answers)
 
     async def _do_long(self, job: Job, students: Students, images: NDArray[np.uint8]) -> None:
