@@ -202,9 +202,13 @@ class _Plan:
         return self._seconds(host, self.held[host.device_id])
 
     def _seconds(self, host: Host, students: Iterable[int]) -> float:
-        """For one image: no less than the slowest takes, nor than all take that share the device's cores."""
+        """For one image, at the most, if each core takes the next student when it is done with one (Graham).
+
+        More for every student: of devices that differ by a hair, the faster one is not given all.
+        """
         times = [host.time(self.students[student]) for student in students]
-        return max(math.fsum(times) / host.parallel, max(times, default=0.0))  # the same in any order
+        last = (host.parallel - 1) * max(times, default=0.0)
+        return math.fsum([*times, last]) / host.parallel  # the same in any order
 
     def _covered(self, student: int) -> bool:
         part = self.students[student].part

@@ -130,27 +130,40 @@ class Worker:
             await do(job, sorted(students.items()), images)
 
     async def _do_short(self, job: Job, students: Students, images: NDArray[np.uint8]) -> None:
-        """Every thread takes a share of the students, the event loop's own the first."""
+        """Every thread takes a share of the students, the event loop's own the first.
+
+        And what no other has begun by then: they may have runs in hand that a lost connection left behind.
+        What takes longer than was thought, where others use the processor too, is told as far as it has come.
+        """
+        patient_until = time.monotonic() + 2 * SHORT_SECONDS
         threads = self._threads(job.work)
         first, *others = (students[start::threads] for start in range(threads))
-        computing = [self._begin(job, share, images) for share in others]
-        answers = self._compute_share(job, first, images)
-        for each in computing:
-            answers += await each
+        begun = [self._executor.submit(self._compute_share, job, share, images) for share in others]
+        answers: list[Answer] = []
+        for share, future in ((first, None), *zip(others, begun, strict=True)):
+            if future is not None and not future.cancel():
+                answers += [*await asyncio.wrap_future(future)]
+                continue
+            for student in share:
+                answers += self._compute_share(job, [student], images)
+                if time.monotonic() > patient_until:
+                    await self._tell(answers)
+                    answers = []
         await self._tell(answers)
 
     async def _do_long(self, job: Job, students: Students, images: NDArray[np.uint8]) -> None:
         """As many students at a time as there are threads; each answer is sent when it is there."""
-        for computed in asyncio.as_completed([self._begin(job, [student], images) for student in students]):
+        loop = asyncio.get_running_loop()
+        shares = [
+            loop.run_in_executor(self._executor, self._compute_share, job, [student], images)
+            for student in students
+        ]
+        for computed in asyncio.as_completed(shares):
             await self._tell(await computed)
 
     async def _tell(self, answers: list[Answer]) -> None:
         for message in messages(answers, together=self.takes_partials):
             await self._send(message)
-
-    def _begin(self, job: Job, students: Students, images: NDArray[np.uint8]) -> asyncio.Future[list[Answer]]:
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._executor, self._compute_share, job, students, images)
 
     def _compute_share(self, job: Job, students: Students, images: NDArray[np.uint8]) -> list[Answer]:
         return [self._compute(job, index, student, images) for index, student in students]

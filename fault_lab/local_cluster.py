@@ -1,7 +1,6 @@
 """A real cluster on this machine: one aggregator and some device processes that talk gRPC over loopback."""
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ from typing import Final, Self
 
 import grpc
 
+from device_node import machine
 from fault_lab.guardian import Guardian
 from fault_lab.processes import NodeProcess
 from protos import nonn_pb2, nonn_pb2_grpc
@@ -191,7 +191,7 @@ class LocalCluster:
     def _start_device(self, index: int) -> NodeProcess:
         name = f"device-{index}"
         # Devices share this machine's cores.
-        parallel = max(len(os.sched_getaffinity(0)) // self._count, 1)
+        parallel = max(machine.cores() // self._count, 1)
         arguments = ["--aggregator", self._dialled[index], "--name", name, "--parallel", str(parallel)]
         return self._start(name, [*self._device_command(index), *arguments, *FP32, *self._device_options])
 

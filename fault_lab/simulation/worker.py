@@ -1,4 +1,6 @@
-"""How a simulated device does its works: one after another, student by student; as device_node does it."""
+"""How a simulated device does its works: one after another, student by student; as device_node does with
+`--parallel 1`.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field

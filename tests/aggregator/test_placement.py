@@ -56,6 +56,15 @@ def test_a_device_that_computes_two_at_a_time_takes_twice_the_students() -> None
     assert (len(placement["two"]), len(placement["one"])) == (4, 2)
 
 
+def test_of_devices_with_cores_to_spare_none_takes_all_for_being_a_little_faster() -> None:
+    eight = students((0, 1, 2, 3, 4, 5, 6, 7))
+    hosts = [
+        host(f"pi-{i}", parallel=4, seconds=dict.fromkeys(range(8), seconds))
+        for i, seconds in enumerate((0.100, 0.102, 0.103, 0.101))
+    ]
+    assert {len(held) for held in place(eight, hosts, due=range(8)).values()} == {2}
+
+
 def test_no_student_is_divided_among_cores() -> None:
     large = [replace(student, cost=10**9) for student in students((0, 1))]
     placement = place(large, [host("cores", parallel=64), host("fast", speed=1.5)], due=[0])
@@ -154,11 +163,11 @@ def situations(draw: st.DrawFn) -> tuple[list[Student], list[Host]]:
         serving = held & draw(subset)
         refused = draw(subset) - held
         speed = draw(st.sampled_from([0.0, 0.5, 3.0]))
+        parallel = draw(st.sampled_from([1, 2, 256]))
         former, cached = draw(subset), draw(subset)
         seconds = draw(st.dictionaries(st.integers(0, len(everyone) - 1), st.sampled_from([1e-9, 0.02, 0.5])))
-        hosts.append(
-            Host(f"d{number}", held, serving, former, cached, refused, memory, speed, seconds=seconds)
-        )
+        known = Host(f"d{number}", held, serving, former, cached, refused, memory, speed, parallel)
+        hosts.append(replace(known, seconds=seconds))
     return everyone, hosts
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aggregator import Settings, link, server
+from aggregator.wire import MOST_PARTIALS
 from bundle import Bundle
 from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc, tensors
 from tests.aggregator.scripted import (
@@ -270,3 +271,20 @@ def test_streams_may_end_at_any_moment(bundle: Bundle, caplog: pytest.LogCapture
 
     run(test)
     assert not stream_errors(caplog)
+
+
+def test_answers_that_nobody_asked_for_shut_a_device_out_however_few_messages_they_come_in(
+    bundle: Bundle,
+) -> None:
+    many = nonn_pb2.Partials(partials=[nonn_pb2.Partial()] * MOST_PARTIALS)
+
+    async def test() -> None:
+        async with serving(bundle) as cluster:
+            device = await cluster.device("d")
+            with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                for _ in range(2):
+                    await device.say(partials=many)
+            assert await device.call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "more answers than anyone asked it for" in await device.call.details()
+
+    run(test)

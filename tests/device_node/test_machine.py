@@ -89,7 +89,7 @@ def test_a_device_has_the_processors_that_its_container_may_use(mounted: Path) -
     assert machine.cores() == usable
     (mounted / "cpu.max").write_text("18000 100000\n")
     assert machine.cores() == 1
-    (mounted / "cpu.max").write_text("9900000 100000\n")  # more than the machine has
+    (mounted / "cpu.max").write_text(f"{usable + 1}00000 100000\n")
     assert machine.cores() == usable
 
 

@@ -98,6 +98,8 @@ def test_nothing_stays_locked_after_a_failure(tmp_path: Path) -> None:
         ({"name": "../up"}, "the name"),
         ({"name": ""}, "the name"),
         ({"threads": 0}, "threads"),
+        ({"parallel": 0}, "parallel"),
+        ({"parallel": 257}, "parallel"),
         ({"memory_megabytes": 0}, "memory"),
         ({"cache_megabytes": 0}, "cache"),
         ({"give_up_seconds": float("nan")}, "give-up"),
