@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import table, tried
@@ -223,21 +222,24 @@ def _outcomes(tally: Figures) -> str:
 
 
 def main() -> None:
-    placed = {name for page in PAGES for name in _fill(page)}
+    placed: set[str] = set()
+    for page in PAGES:
+        text, names = fill(page.read_text())
+        page.write_text(text)
+        placed.update(names)
     if missing := ", ".join(TABLES.keys() - placed):
         raise SystemExit(f"no page has a place for {missing}")
 
 
-def _fill(page: Path) -> list[str]:
-    """Every table that the page has a place for; returns their names."""
-    text, placed = page.read_text(), []
+def fill(text: str) -> tuple[str, list[str]]:
+    """A page with every table that it has a place for, and their names."""
+    placed = []
     for name in TABLES:
         block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if block.search(text):
             text = block.sub(lambda match, name=name: match[1] + section(name) + match[2], text)  # type: ignore[misc]
             placed.append(name)
-    page.write_text(text)
-    return placed
+    return text, placed
 
 
 if __name__ == "__main__":

@@ -142,7 +142,8 @@ class Worker:
         answers: list[Answer] = []
         for share, future in ((first, None), *zip(others, begun, strict=True)):
             if future is not None and not future.cancel():
-                answers += [*await asyncio.wrap_future(future)]
+                computed = await asyncio.wrap_future(future)
+                answers += computed
                 continue
             for student in share:
                 answers += self._compute_share(job, [student], images)
