@@ -136,7 +136,14 @@ def test_compose_understands_a_cluster_of_boards(tmp_path: Path) -> None:
     assert services["pi3"]["deploy"]["replicas"] == 3  # type: ignore[index]
     assert services["pi3"]["cpus"] == BOARDS["pi3"].share
     assert services["zero2"]["mem_limit"] == str(256 * 1024 * 1024)
-    assert services["pi3"]["command"] == ["device", "--aggregator", "links:7561", "--insecure"]
+    assert services["pi3"]["command"] == [
+        "device",
+        "--aggregator",
+        "links:7561",
+        "--insecure",
+        "--parallel",
+        "1",
+    ]
     assert services["aggregator"]["volumes"][0]["source"] == "/some $$where: else"  # type: ignore[index]
     assert services["aggregator"]["ports"][0]["published"] == "7000"  # type: ignore[index]
     for service in services.values():
@@ -174,7 +181,17 @@ def test_compose_understands_the_cluster_of_a_scenario(
     assert services.keys() == {"aggregator", "device-0", "device-1"} | ({"links"} if linked else set())
     device = services["device-1"]
     dial = "links:7562" if linked else "aggregator:7560"
-    arguments = ["--aggregator", dial, "--insecure", "--name", "device-1", "--precision", "fp32"]
+    arguments = [
+        "--aggregator",
+        dial,
+        "--insecure",
+        "--parallel",
+        "1",
+        "--name",
+        "device-1",
+        "--precision",
+        "fp32",
+    ]
     assert device["command"] == (arguments if mischievous else ["device", *arguments])
     wrapper = ["python3", "-m", "fault_lab.mischief", "/control/device-1.json"]
     assert device["entrypoint"] == (wrapper if mischievous else None)
