@@ -1,5 +1,7 @@
 """`louvain`: NoNN's own partitioning, the baseline, as its authors' program does it."""
 
+from typing import Any
+
 import numpy as np
 
 from partitioner.errors import PartitionError
@@ -24,12 +26,15 @@ def louvain(weights: Array, parts: int, seed: int) -> Labels:
     Raises PartitionError when no more than `parts` groups are found in 20 attempts, or the graph has no edges
     at all.
     """
+    import networkx
+
     if not weights.any():
         raise PartitionError("louvain: the filter graph has no edges; check the activations, or use `random`")
     strong = np.where(weights >= np.percentile(weights[weights > 0], _PERCENTILE), weights, 0.0)
+    graph = networkx.from_numpy_array(strong / strong.max())
     most = 0
     for attempt in range(_ATTEMPTS):
-        groups = _groups(strong / strong.max(), np.random.default_rng([seed, attempt]))
+        groups = _groups(graph, np.random.default_rng([seed, attempt]))
         if len(groups) > parts:
             return _labels(groups, parts, len(weights))
         most = max(most, len(groups))
@@ -39,11 +44,10 @@ def louvain(weights: Array, parts: int, seed: int) -> Labels:
     )
 
 
-def _groups(strong: Array, random: np.random.Generator) -> list[list[int]]:
+def _groups(graph: Any, random: np.random.Generator) -> list[list[int]]:
     """Communities of equal size put together, the largest group first."""
     import networkx
 
-    graph = networkx.from_numpy_array(strong)
     by_size: dict[int, list[int]] = {}
     for community in networkx.community.louvain_communities(graph, resolution=_RESOLUTION, seed=random):
         by_size.setdefault(len(community), []).extend(community)
