@@ -73,9 +73,9 @@ class Worker:
         else:
             job = Job(work, received, received + work.budget_seconds)
             idle = self._jobs.empty() and not self._computing.locked()
-            if idle and self._is_short(job) and self._threads(work) == 1:
+            if idle and self._threads(job) == 1:
                 # Waking the task that waits for it would cost more than some students.
-                await self._do(job, short=True)
+                await self._do(job, threads=1)
                 return
             self._waiting_bytes += job.size
             self._jobs.put_nowait(job)
@@ -86,7 +86,7 @@ class Worker:
             while True:
                 job = await self._jobs.get()
                 self._waiting_bytes -= job.size
-                await self._do(job, short=self._is_short(job))
+                await self._do(job, self._threads(job))
                 self._jobs.task_done()
         finally:
             self._ended = True
@@ -97,23 +97,18 @@ class Worker:
         async with self._computing:
             pass
 
-    def _seconds(self, work: nonn_pb2.Work) -> float:
-        """That the work takes one thread."""
+    def _threads(self, job: Job) -> int:
+        """That share the work, if it is short and leaves each answer the time to wait for all; else 0."""
+        work = job.work
         images = work.images.shape[0] if work.images.shape else 0
         students = self._hosting.serving.get(work.bundle_id, {})
-        return sum(student.image_seconds for student in students.values()) * images
-
-    def _is_short(self, job: Job) -> bool:
-        """Also, there is time enough for each answer to wait for all others."""
+        seconds = sum(student.image_seconds for student in students.values()) * images
         in_time = time.monotonic() + 2 * SHORT_SECONDS < job.deadline
-        return in_time and self._seconds(job.work) <= SHORT_SECONDS
+        if seconds > SHORT_SECONDS or not in_time:
+            return 0
+        return min(self._parallel, len(students)) if seconds > ALONE_SECONDS else 1
 
-    def _threads(self, work: nonn_pb2.Work) -> int:
-        """That share a short work."""
-        students = len(self._hosting.serving.get(work.bundle_id, {}))
-        return min(self._parallel, students) if self._seconds(work) > ALONE_SECONDS else 1
-
-    async def _do(self, job: Job, *, short: bool) -> None:
+    async def _do(self, job: Job, threads: int) -> None:
         async with self._computing:
             work = job.work
             students = self._hosting.serving.get(work.bundle_id)
@@ -126,17 +121,19 @@ class Worker:
             except ValueError as error:
                 await self._refuse(work, nonn_pb2.BAD_INPUT, str(error))
                 return
-            do = self._do_short if short else self._do_long
-            await do(job, sorted(students.items()), images)
+            numbered = sorted(students.items())
+            if threads:
+                await self._do_short(job, numbered, images, threads)
+            else:
+                await self._do_long(job, numbered, images)
 
-    async def _do_short(self, job: Job, students: Students, images: NDArray[np.uint8]) -> None:
+    async def _do_short(self, job: Job, students: Students, images: NDArray[np.uint8], threads: int) -> None:
         """Every thread takes a share of the students, the event loop's own the first.
 
         And what no other has begun by then: they may have runs in hand that a lost connection left behind.
         What takes longer than was thought, where others use the processor too, is told as far as it has come.
         """
         patient_until = time.monotonic() + 2 * SHORT_SECONDS
-        threads = self._threads(job.work)
         first, *others = (students[start::threads] for start in range(threads))
         begun = [self._executor.submit(self._compute_share, job, share, images) for share in others]
         answers: list[Answer] = []
