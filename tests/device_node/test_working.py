@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,48 +10,51 @@ from numpy.typing import NDArray
 
 from device_node.students import LARGEST_RUN, Student
 from protos import nonn_pb2, tensors
-from tests.device_node.graphs import make_student, some_images
+from tests.device_node.graphs import StudentFile, make_student, some_images
 from tests.device_node.scripted import WAIT, Peer, RunningDevice, ScriptedAggregator
 
 StartDevice = Callable[..., RunningDevice]
 
 
 @pytest.fixture
-def peer(aggregator: ScriptedAggregator, device: StartDevice) -> Peer:
-    """A device that serves students 0 and 1."""
-    students = make_student(0), make_student(1)
-    aggregator.offer(*students)
-    device()
-    joined = aggregator.accept()
-    joined.serve(*students)
-    return joined
+def serve(aggregator: ScriptedAggregator, device: StartDevice) -> Callable[..., Peer]:
+    """Starts a device that serves these students; `welcome` is what else the aggregator welcomes it with."""
+
+    def start(*students: StudentFile, parallel: int | None = None, **welcome: Any) -> Peer:
+        aggregator.offer(*students)
+        device(parallel=parallel)
+        joined = aggregator.accept()
+        joined.serve(*students, **welcome)
+        return joined
+
+    return start
 
 
 @pytest.fixture
-def slow_peer(aggregator: ScriptedAggregator, device: StartDevice) -> Callable[[int], Peer]:
+def peer(serve: Callable[..., Peer]) -> Peer:
+    """A device that serves students 0 and 1."""
+    return serve(make_student(0), make_student(1))
+
+
+@pytest.fixture
+def slow_peer(serve: Callable[..., Peer]) -> Callable[[int], Peer]:
     """A device that takes long for students 0 and 1, and computes so many at a time."""
 
     def start(parallel: int) -> Peer:
         students = make_student(0, busy=1), make_student(1, busy=1)
-        aggregator.offer(*students)
-        device(parallel=parallel)
-        joined = aggregator.accept()
+        joined = serve(*students, parallel=parallel, takes_partials=True)
         assert joined.hello.parallel == parallel
-        joined.serve(*students, takes_partials=True)
         return joined
 
     return start
 
 
 def test_short_answers_share_a_message_where_the_aggregator_takes_that(
-    aggregator: ScriptedAggregator, device: StartDevice, monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("device_node.worker.SHORT_SECONDS", 1.0)  # however busy this machine is
     students = make_student(0), make_student(1)
-    aggregator.offer(*students)
-    device()
-    peer = aggregator.accept()
-    peer.serve(*students, takes_partials=True)
+    peer = serve(*students, takes_partials=True)
     images = some_images(2)
     peer.work(images, number=5)
     partials = peer.expect("partials").partials
@@ -102,12 +106,8 @@ def test_no_more_students_are_computed_at_a_time_than_it_was_told(
     assert [peer.expect("partial").student for _ in range(2)] == [0, 1]
 
 
-def test_pings_are_answered_while_it_computes(aggregator: ScriptedAggregator, device: StartDevice) -> None:
-    slow = make_student(0, busy=6)
-    aggregator.offer(slow)
-    device()
-    peer = aggregator.accept()
-    peer.serve(slow)
+def test_pings_are_answered_while_it_computes(serve: Callable[..., Peer]) -> None:
+    peer = serve(make_student(0, busy=6))
     peer.work(some_images(1))
     peer.send(ping=nonn_pb2.Ping(sequence=5))
     assert peer.expect("pong").sequence == 5
@@ -126,14 +126,8 @@ def test_work_whose_budget_has_passed_is_not_computed(peer: Peer, budget: float)
     assert peer.expect("partial").work_id == 9
 
 
-def test_a_batch_is_given_up_when_its_budget_passes(
-    aggregator: ScriptedAggregator, device: StartDevice
-) -> None:
-    slow = make_student(0, busy=6)
-    aggregator.offer(slow)
-    device()
-    peer = aggregator.accept()
-    peer.serve(slow)
+def test_a_batch_is_given_up_when_its_budget_passes(serve: Callable[..., Peer]) -> None:
+    peer = serve(make_student(0, busy=6))
     peer.work(some_images(4 * LARGEST_RUN), budget=0.2)
     refusal = peer.expect("refusal")
     assert (refusal.student, refusal.code) == (0, nonn_pb2.BUDGET_PASSED)
@@ -179,12 +173,8 @@ def test_images_of_another_shape_are_refused_by_each_student(peer: Peer, shape: 
     assert [one.student for one in refusals] == [0, 1]
 
 
-def test_no_more_than_the_window_waits(aggregator: ScriptedAggregator, device: StartDevice) -> None:
-    slow = make_student(0, busy=4)
-    aggregator.offer(slow)
-    device()
-    peer = aggregator.accept()
-    peer.serve(slow, window=1)
+def test_no_more_than_the_window_waits(serve: Callable[..., Peer]) -> None:
+    peer = serve(make_student(0, busy=4), window=1)
     for number in range(6):
         peer.work(some_images(1), number=number)
     messages = [peer.next() for _ in range(6)]
@@ -195,15 +185,9 @@ def test_no_more_than_the_window_waits(aggregator: ScriptedAggregator, device: S
     assert sorted(one.work_id for one in [*refusals, *partials]) == list(range(6))
 
 
-def test_no_more_than_so_many_bytes_wait(
-    aggregator: ScriptedAggregator, device: StartDevice, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_more_than_so_many_bytes_wait(serve: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device_node.worker.MOST_WAITING_BYTES", 2 * some_images(8).nbytes)
-    slow = make_student(0, busy=4)
-    aggregator.offer(slow)
-    device()
-    peer = aggregator.accept()
-    peer.serve(slow, window=100)
+    peer = serve(make_student(0, busy=4), window=100)
     for number in range(6):
         peer.work(some_images(8), number=number)
     messages = [peer.next() for _ in range(6)]
