@@ -14,14 +14,13 @@ from aggregator.errors import SettingsError
 from aggregator.policy import Policy
 from aggregator.settings import Settings
 from bundle import Bundle, InputError, StudentEntry
-from protos import PROTOCOL_VERSION, nonn_pb2, policies, tensors
+from protos import MOST_STUDENTS, PROTOCOL_VERSION, nonn_pb2, policies, tensors
 
 M = TypeVar("M", bound=Message)
 
 LONGEST_NAME = 64
 LONGEST_TEXT = 300
 MOST_DIGESTS = 1024
-MOST_PARTIALS = 256  # in one message; no device serves more students
 RECENT_ORIGINS = 64  # of answers: bundle and students
 # A device that refuses for these reasons does its best.
 BLAMELESS = (nonn_pb2.BUDGET_PASSED, nonn_pb2.OVERLOADED)
@@ -58,7 +57,7 @@ def read_hello(data: bytes) -> events.DeviceFacts:
         architecture=one_line(hello.architecture)[:LONGEST_NAME],
         memory_bytes=hello.memory_bytes,
         cores=hello.cores,
-        parallel=min(max(hello.parallel, 1), MOST_PARTIALS),
+        parallel=min(max(hello.parallel, 1), MOST_STUDENTS),
         speed=_positive(hello.speed),
         cached_digests=frozenset(hello.cached_digests[:MOST_DIGESTS]),
         measured={
@@ -76,7 +75,7 @@ def read_device_message(link: int, data: bytes) -> Sequence[events.DeviceEvent]:
     except DecodeError:
         return (events.Malformed(link, "a message that is not of this protocol"),)
     kind = message.WhichOneof("kind")
-    if kind == "partials" and 0 < len(message.partials.partials) <= MOST_PARTIALS:
+    if kind == "partials" and 0 < len(message.partials.partials) <= MOST_STUDENTS:
         return [_read_partial(link, partial) for partial in message.partials.partials]
     return (_read_single(link, kind, message),)
 

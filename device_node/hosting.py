@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 from bundle.errors import StorageError
 from bundle.footprint import RUNTIME_BYTES, student_bytes
@@ -17,11 +17,9 @@ from device_node.figures import Figure, Figures, current_conditions
 from device_node.machine import available_memory, trim_memory
 from device_node.state import StateFolder
 from device_node.students import Student
-from protos import nonn_pb2
+from protos import MOST_STUDENTS, nonn_pb2
 
 log = logging.getLogger(__name__)
-
-MOST_STUDENTS: Final = 256  # served at once
 
 
 class Hosting:

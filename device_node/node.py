@@ -20,10 +20,10 @@ from device_node.displacement import Displacement
 from device_node.errors import AggregatorUnreachable, CertificateError
 from device_node.hosting import Hosting
 from device_node.secure import current_credentials, find_fault, load_credentials, named_by_certificate
-from device_node.settings import MOST_PARALLEL, DeviceSettings
+from device_node.settings import DeviceSettings
 from device_node.state import StateFolder, open_state
 from device_node.students import import_runtime
-from protos import PROTOCOL_VERSION, nonn_pb2
+from protos import MOST_STUDENTS, PROTOCOL_VERSION, nonn_pb2
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class DeviceNode:
         self._memory_bytes = machine.memory_for_students() if megabytes is None else megabytes * 1_000_000
         self._cache = StudentCache(state.path / "students", settings.cache_megabytes * 1_000_000)
         self._hosting = Hosting(state, self._cache, settings.threads, self._memory_bytes, settings.precision)
-        self._parallel = settings.parallel or min(max(machine.cores() // settings.threads, 1), MOST_PARALLEL)
+        self._parallel = settings.parallel or min(max(machine.cores() // settings.threads, 1), MOST_STUDENTS)
         self._credentials = load_credentials(settings)
         self._stop = asyncio.Event()
         self._backoff = Backoff(Random())

@@ -9,11 +9,10 @@ from typing import Final
 
 from device_node.choice import WISHES, Wish
 from device_node.errors import SettingsError
-from protos import endpoints
+from protos import MOST_STUDENTS, endpoints
 
 DEFAULT_AGGREGATOR: Final = "127.0.0.1:7560"
 DEFAULT_CACHE_MEGABYTES: Final = 512
-MOST_PARALLEL: Final = 256  # no device serves more students
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -58,8 +57,8 @@ class DeviceSettings:
             raise SettingsError(f"precision must be one of {', '.join(WISHES)}, not {self.precision!r}")
         if self.threads < 1:
             raise SettingsError(f"threads must be at least 1, not {self.threads}")
-        if self.parallel is not None and not 1 <= self.parallel <= MOST_PARALLEL:
-            raise SettingsError(f"parallel must be from 1 to {MOST_PARALLEL}, not {self.parallel}")
+        if self.parallel is not None and not 1 <= self.parallel <= MOST_STUDENTS:
+            raise SettingsError(f"parallel must be from 1 to {MOST_STUDENTS}, not {self.parallel}")
         if self.memory_megabytes is not None and self.memory_megabytes < 1:
             raise SettingsError(f"memory must be at least 1 MB, not {self.memory_megabytes}")
         if self.cache_megabytes < 1:

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from aggregator import Settings, link, server
-from aggregator.wire import MOST_PARTIALS
 from bundle import Bundle
-from protos import PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc, tensors
+from protos import MOST_STUDENTS, PROTOCOL_VERSION, nonn_pb2, nonn_pb2_grpc, tensors
 from tests.aggregator.scripted import (
     ONE_STUDENT,
     PATIENT,
@@ -276,7 +275,7 @@ def test_streams_may_end_at_any_moment(bundle: Bundle, caplog: pytest.LogCapture
 def test_answers_that_nobody_asked_for_shut_a_device_out_however_few_messages_they_come_in(
     bundle: Bundle,
 ) -> None:
-    many = nonn_pb2.Partials(partials=[nonn_pb2.Partial()] * MOST_PARTIALS)
+    many = nonn_pb2.Partials(partials=[nonn_pb2.Partial()] * MOST_STUDENTS)
 
     async def test() -> None:
         async with serving(bundle) as cluster:

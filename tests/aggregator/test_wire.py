@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aggregator import events, wire
 from aggregator.policy import Policy
 from bundle import InputError
-from protos import PROTOCOL_VERSION, nonn_pb2, tensors
+from protos import MOST_STUDENTS, PROTOCOL_VERSION, nonn_pb2, tensors
 
 TEXTS = st.text(max_size=80) | st.sampled_from(["a\nb", "\x1b[2J", "x" * 400, "\u2028"])
 SMALL, LARGE = st.integers(0, 20), st.integers(0, 2**64 - 1)
@@ -120,7 +120,7 @@ def test_answers_that_share_a_message_are_events_in_their_order() -> None:
     assert found == [events.Partial(7, "", 3, 2, None), events.Partial(7, "", 3, 0, None)]
 
 
-@pytest.mark.parametrize("count", [0, wire.MOST_PARTIALS + 1])
+@pytest.mark.parametrize("count", [0, MOST_STUDENTS + 1])
 def test_none_and_too_many_answers_in_a_message_are_malformed(count: int) -> None:
     partials = nonn_pb2.Partials(partials=[nonn_pb2.Partial()] * count)
     (event,) = wire.read_device_message(7, nonn_pb2.DeviceMessage(partials=partials).SerializeToString())
@@ -131,7 +131,7 @@ def test_none_and_too_many_answers_in_a_message_are_malformed(count: int) -> Non
 @example(nonn_pb2.DeviceMessage(partial=nonn_pb2.Partial()).SerializeToString())
 def test_any_later_message_is_an_event(data: bytes) -> None:
     found = wire.read_device_message(7, data)
-    assert 0 < len(found) <= wire.MOST_PARTIALS
+    assert 0 < len(found) <= MOST_STUDENTS
     for event in found:
         check_event(event)
 
